@@ -1,0 +1,200 @@
+//! The genesis document: everything a chain starts from. Its hash names the chain.
+
+use crate::{
+    AccountNumber, Amount, Parameters,
+    amount::MAX_SUPPLY,
+    bytes::{BoundedString, BoundedVec},
+    domain,
+    encoding::encode,
+    hash::GenesisHash,
+    job::is_name,
+    keys::PublicKey,
+    registry::{NodeRole, Tier, TierName},
+    time::Timestamp,
+    validator::{Validator, ValidatorSet, ValidatorSetError},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What a chain starts from. Written as JSON for people, hashed in its canonical encoding.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Genesis {
+    /// Version of this document: 1.
+    pub version: u8,
+    /// Name of the chain for people: 1 to 32 of `[a-z0-9-]`.
+    pub chain: BoundedString<32>,
+    /// Block time of the genesis state.
+    pub time: Timestamp,
+    /// Parameters.
+    pub parameters: Parameters,
+    /// Accounts with their balances. Account n is the n-th of this list, from 0.
+    pub accounts: BoundedVec<GenesisAccount, 1_000_000>,
+    /// Tiers, in order of their ids.
+    pub tiers: BoundedVec<Tier, 1024>,
+    /// Nodes, in order of their ids. Their own accounts follow the listed ones, in this order.
+    pub nodes: BoundedVec<GenesisNode, 65_536>,
+}
+
+/// An account of the genesis state.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GenesisAccount {
+    /// Its key.
+    pub key: PublicKey,
+    /// Its balance, beside what it bonds for nodes.
+    pub balance: Amount,
+}
+
+/// A node of the genesis state, registered and bonded.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GenesisNode {
+    /// The node's key.
+    pub key: PublicKey,
+    /// The account whose stake stands behind it.
+    pub owner: AccountNumber,
+    /// What it does.
+    pub role: NodeRole,
+    /// Bonded for it, on top of the owner's balance.
+    pub stake: Amount,
+}
+
+/// Why a genesis document is not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// Another version.
+    #[error("genesis version {0} is not supported; this is for version 1")]
+    Version(u8),
+    /// A name outside the rules.
+    #[error("`{0}` is not a usable name: it takes 1 to 32 of a-z, 0-9 and -")]
+    Name(String),
+    /// One name or key twice.
+    #[error("{0} is listed twice")]
+    Duplicate(String),
+    /// A key that nobody can sign with.
+    #[error("{0} is not a usable ed25519 public key")]
+    Key(PublicKey),
+    /// More money than may exist.
+    #[error("balances and stakes exceed the largest supply of {MAX_SUPPLY} VALO")]
+    Supply,
+    /// Below the minimum balance.
+    #[error("account {0} starts below the minimum balance")]
+    Balance(AccountNumber),
+    /// No such account or tier.
+    #[error("node {node} refers to {what}, which is not in the genesis")]
+    Missing {
+        /// The node.
+        node: PublicKey,
+        /// What is not there.
+        what: String,
+    },
+    /// Too little stake.
+    #[error("node {node} has a stake of {stake} VALO; it takes {needed} VALO")]
+    Stake {
+        /// The node.
+        node: PublicKey,
+        /// What it has.
+        stake: Amount,
+        /// What it takes.
+        needed: Amount,
+    },
+    /// The validators make no set.
+    #[error(transparent)]
+    Validators(#[from] ValidatorSetError),
+}
+
+impl Genesis {
+    /// The present version.
+    pub const VERSION: u8 = 1;
+
+    /// The hash that names the chain.
+    pub fn hash(&self) -> GenesisHash {
+        GenesisHash(crate::Hash::of(domain::GENESIS, &[&encode(self)]).0)
+    }
+
+    /// The tier of a name.
+    pub fn tier(&self, name: &TierName) -> Option<&Tier> {
+        self.tiers.iter().find(|tier| tier.name == *name)
+    }
+
+    /// The account number of the n-th listed node.
+    pub fn node_account(&self, node: usize) -> Option<AccountNumber> {
+        let index = self.accounts.len().checked_add(node)?;
+        AccountNumber::new(u64::try_from(index).ok()?).ok()
+    }
+
+    /// The first validator set.
+    pub fn validators(&self) -> Result<ValidatorSet, ValidatorSetError> {
+        let validators = self.nodes.iter().filter(|node| node.role == NodeRole::Validator);
+        ValidatorSet::new(
+            validators
+                .map(|node| Validator { key: node.key, power: node.stake.whole_valo(), owner: node.owner })
+                .collect(),
+        )
+    }
+
+    /// Everything that money is in at the start.
+    pub fn supply(&self) -> Option<Amount> {
+        let balances = self.accounts.iter().map(|account| account.balance);
+        let stakes = self.nodes.iter().map(|node| node.stake);
+        balances.chain(stakes).try_fold(Amount::ZERO, Amount::checked_add).filter(|supply| *supply <= MAX_SUPPLY)
+    }
+
+    /// Checks the document as a whole.
+    pub fn check(&self) -> Result<(), GenesisError> {
+        if self.version != Self::VERSION {
+            return Err(GenesisError::Version(self.version));
+        }
+        let mut names = BTreeSet::new();
+        for name in std::iter::once(&*self.chain).chain(self.tiers.iter().map(|tier| &*tier.name)) {
+            if !is_name(name) {
+                return Err(GenesisError::Name(name.to_owned()));
+            }
+        }
+        for tier in &self.tiers {
+            if !names.insert(&tier.name) {
+                return Err(GenesisError::Duplicate(format!("tier {}", tier.name)));
+            }
+        }
+        let mut keys = BTreeSet::new();
+        for key in self.accounts.iter().map(|account| account.key).chain(self.nodes.iter().map(|node| node.key)) {
+            if !key.is_usable() {
+                return Err(GenesisError::Key(key));
+            }
+            if !keys.insert(key) {
+                return Err(GenesisError::Duplicate(format!("key {key}")));
+            }
+        }
+        self.supply().ok_or(GenesisError::Supply)?;
+        for (index, account) in (0u64..).zip(&self.accounts) {
+            if account.balance < self.parameters.minimum_balance {
+                return Err(GenesisError::Balance(AccountNumber::new(index).unwrap_or_default()));
+            }
+        }
+        for node in &self.nodes {
+            self.check_node(node)?;
+        }
+        self.validators()?;
+        Ok(())
+    }
+
+    fn check_node(&self, node: &GenesisNode) -> Result<(), GenesisError> {
+        let missing = |what: String| GenesisError::Missing { node: node.key, what };
+        if u64::try_from(self.accounts.len()).is_ok_and(|count| node.owner.index() >= count) {
+            return Err(missing(format!("account {}", node.owner)));
+        }
+        let needed = match node.role {
+            NodeRole::Validator => self.parameters.min_validator_stake,
+            NodeRole::Worker { tier, slots } => {
+                let listed = self.tiers.get(usize::from(tier.0)).ok_or_else(|| missing(format!("tier {tier}")))?;
+                listed.stake_per_slot.checked_mul(u64::from(slots)).ok_or(GenesisError::Supply)?
+            }
+        };
+        if node.stake < needed {
+            return Err(GenesisError::Stake { node: node.key, stake: node.stake, needed });
+        }
+        Ok(())
+    }
+}

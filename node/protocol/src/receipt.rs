@@ -1,0 +1,235 @@
+//! Receipts: what became of each transaction of a block, with a typed reason when it failed.
+
+use crate::{
+    AccountNumber, Amount,
+    hash::TransactionId,
+    job::{ContractError, JobId, ShardKey},
+    registry::TierName,
+    time::{Height, Timestamp},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+/// What became of a transaction in a finalized block.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The block.
+    pub height: Height,
+    /// Its place in the block, from 0.
+    pub index: u32,
+    /// What it paid.
+    pub fee: Amount,
+    /// Whether the action took effect.
+    pub outcome: Outcome,
+}
+
+/// Whether an action took effect.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// It did.
+    Done(Made),
+    /// It changed nothing but the fee and the nonce.
+    Failed(Reason),
+}
+
+/// What an action made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Made {
+    /// Nothing with a number of its own.
+    Nothing,
+    /// An account.
+    Account(AccountNumber),
+    /// A job.
+    Job(JobId),
+    /// The job that the same `client_id` made before.
+    ExistingJob(JobId),
+}
+
+/// Why an action failed although its transaction was valid.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// Not enough money for the amount (the fee was already set aside).
+    #[error("the balance of {available} VALO does not cover {needed} VALO and the minimum balance of {minimum} VALO")]
+    InsufficientBalance {
+        /// What the account has.
+        available: Amount,
+        /// What the action takes.
+        needed: Amount,
+        /// What must stay on an account.
+        minimum: Amount,
+    },
+    /// The fee needed is more than the sender allowed.
+    #[error("the fee of {needed} VALO is more than the {allowed} VALO allowed; raise max_fee")]
+    FeeTooLow {
+        /// What it would cost.
+        needed: Amount,
+        /// What the sender allowed.
+        allowed: Amount,
+    },
+    /// No such account.
+    #[error("there is no account {0}")]
+    NoAccount(AccountNumber),
+    /// The amount would leave the new account below the minimum balance.
+    #[error("a new account takes at least {0} VALO")]
+    BelowMinimum(Amount),
+    /// A key that nobody can sign with.
+    #[error("the key is not a usable ed25519 public key")]
+    UnusableKey,
+    /// No such job.
+    #[error("there is no job {0}")]
+    NoJob(JobId),
+    /// The job is not the sender's.
+    #[error("job {0} belongs to another account")]
+    NotYourJob(JobId),
+    /// The job is closed or already accepted.
+    #[error("job {0} is already over")]
+    JobOver(JobId),
+    /// The contract breaks a rule that holds always.
+    #[error("the contract is not valid: {0}")]
+    Contract(String),
+    /// No tier of that name.
+    #[error("there is no tier `{0}`")]
+    NoTier(TierName),
+    /// The tier runs something else.
+    #[error("tier `{0}` does not run this kind of program")]
+    WrongRuntime(TierName),
+    /// A slot of the tier has less memory than the stage asks for.
+    #[error("a slot of tier `{tier}` has {available} bytes of memory, not {needed}")]
+    TierTooSmall {
+        /// The tier.
+        tier: TierName,
+        /// Memory of a slot in bytes.
+        available: u64,
+        /// Memory asked for in bytes.
+        needed: u64,
+    },
+    /// The tier has too few different owners for the replicas.
+    #[error("tier `{tier}` has {available} independent workers; {needed} replicas are asked for")]
+    TooFewWorkers {
+        /// The tier.
+        tier: TierName,
+        /// Independent workers there are.
+        available: u32,
+        /// Replicas asked for.
+        needed: u32,
+    },
+    /// The deadline is over, or beyond what the chain allows.
+    #[error("the deadline {deadline} is not between now ({now}) and the longest time a job may take")]
+    Deadline {
+        /// The deadline, block time in milliseconds.
+        deadline: Timestamp,
+        /// Block time.
+        now: Timestamp,
+    },
+    /// The budget does not cover the job at its limits.
+    #[error("the budget of {budget} VALO does not cover one shard of each stage at its limit, {needed} VALO")]
+    BudgetTooSmall {
+        /// The budget.
+        budget: Amount,
+        /// The least it takes.
+        needed: Amount,
+    },
+    /// A shard could cost more than the stake behind a slot answers for.
+    #[error(
+        "a shard of stage `{stage}` may cost {price} VALO; 25 times that is more than the stake of {stake} VALO behind a slot: lower its fuel"
+    )]
+    ShardTooDear {
+        /// Name of the stage.
+        stage: String,
+        /// Price of a shard at its limit.
+        price: Amount,
+        /// Stake behind a slot.
+        stake: Amount,
+    },
+    /// The sender is not a registered worker.
+    #[error("account {0} is not a node")]
+    NotANode(AccountNumber),
+    /// Nothing to commit, reveal or abstain from there.
+    #[error("nothing is open for this node at shard {0}")]
+    NotOpen(ShardKey),
+    /// The revealed answer is not the one committed to.
+    #[error("the answer revealed for shard {0} is not the one committed to")]
+    CommitmentMismatch(ShardKey),
+    /// The sender's account is not in the state the action is for.
+    #[error("the node is not absent")]
+    NotAbsent,
+    /// There are too many open jobs or accounts.
+    #[error("the chain is full: {0}")]
+    Full(String),
+}
+
+impl From<ContractError> for Reason {
+    fn from(error: ContractError) -> Self {
+        Self::Contract(error.to_string())
+    }
+}
+
+/// Why a transaction is not valid at all: it is never in a block, and costs nothing.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum Invalid {
+    /// No such sender.
+    #[error("there is no account {0}")]
+    NoSender(AccountNumber),
+    /// The nonce is used already.
+    #[error("nonce {nonce} is used already; the next is {expected}")]
+    NonceUsed {
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// The next nonce of the account.
+        expected: u64,
+    },
+    /// The nonce leaves a gap.
+    #[error("nonce {nonce} leaves a gap; the next is {expected}")]
+    NonceGap {
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// The next nonce of the account.
+        expected: u64,
+    },
+    /// The signature is not by the sender's key for this chain.
+    #[error("the signature is not by the key of account {0}, or not for this chain")]
+    Signature(AccountNumber),
+    /// The balance does not cover the fee it allows.
+    #[error("the balance of {available} VALO does not cover the fee of up to {needed} VALO")]
+    CannotPayFee {
+        /// What the account has.
+        available: Amount,
+        /// The fee it allows.
+        needed: Amount,
+    },
+    /// `max_fee` is below what the bytes and the weight of the transaction cost.
+    #[error("max_fee of {allowed} VALO is below the {needed} VALO that this transaction costs")]
+    FeeTooLow {
+        /// The fee it allows.
+        allowed: Amount,
+        /// The fee it takes.
+        needed: Amount,
+    },
+    /// More bytes than allowed.
+    #[error("the transaction takes {size} bytes; at most {max} are allowed")]
+    TooLarge {
+        /// Its length.
+        size: u64,
+        /// The most bytes.
+        max: u64,
+    },
+    /// A message of the protocol for which nothing is open.
+    #[error("nothing is open for this node at shard {0}")]
+    NotOpen(ShardKey),
+    /// A message of the protocol from an account that is no node.
+    #[error("account {0} is not a node")]
+    NotANode(AccountNumber),
+    /// A message of the protocol without entries, or with one twice.
+    #[error("the message has no entry, or one twice")]
+    Entries,
+    /// A return of a node that is not absent.
+    #[error("the node is not absent")]
+    NotAbsent,
+}

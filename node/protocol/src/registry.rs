@@ -1,0 +1,159 @@
+//! Tiers and nodes: the directory of who can do what.
+
+use crate::{
+    AccountNumber, Amount,
+    bytes::{BoundedString, BoundedVec},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The row of a tier in the table of tiers.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(transparent)]
+pub struct TierId(pub u16);
+
+/// The row of a node in the table of nodes.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(transparent)]
+pub struct NodeId(pub u32);
+
+impl fmt::Display for TierId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
+/// The name of a tier: 1 to 32 of `[a-z0-9-]`.
+pub type TierName = BoundedString<32>;
+
+/// What runs in a tier's slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Runtime {
+    /// WebAssembly, WASI preview 1.
+    Wasm,
+    /// Containers, by image digest.
+    Container,
+}
+
+/// How strangers' work is kept apart from the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Isolation {
+    /// Behind a sandbox.
+    #[default]
+    Sandboxed,
+    /// Only for closed tiers, whose owners trust each other.
+    Trusted,
+}
+
+/// Who may offer slots in a tier.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Admission {
+    /// Anyone with the stake.
+    #[default]
+    Open,
+    /// Only these owners.
+    Owners(BoundedVec<AccountNumber, 1024>),
+}
+
+/// A class of workers. All slots of a tier are equal.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tier {
+    /// Unique name.
+    pub name: TierName,
+    /// What runs here.
+    pub runtime: Runtime,
+    /// Processor share of a slot, in thousandths of a core.
+    pub milli_cpu: u32,
+    /// Memory of a slot in bytes.
+    pub memory: u64,
+    /// Accelerator class of a slot, if any.
+    #[serde(default)]
+    pub accelerator: Option<BoundedString<32>>,
+    /// What an owner bonds for each slot.
+    pub stake_per_slot: Amount,
+    /// Price of 10^9 fuel (wasm) or of one second (container).
+    pub price: Amount,
+    /// Fuel a slot burns in a second at least: from it follows how long a shard may take.
+    pub fuel_per_second: u64,
+    /// How strangers' work is kept apart.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// Who may join.
+    #[serde(default)]
+    pub admission: Admission,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NodeRole {
+    /// Takes part in consensus.
+    Validator,
+    /// Runs shards of one tier.
+    Worker {
+        /// The tier.
+        tier: TierId,
+        /// Shards it runs at a time.
+        slots: u16,
+    },
+}
+
+/// Where a registered node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NodeState {
+    /// Registered, not yet drawn.
+    Joining,
+    /// Takes part.
+    Active,
+    /// Neither answered nor abstained twice running; not drawn until it says that it is back.
+    Absent,
+    /// Finishes what it has and takes nothing new.
+    Draining,
+    /// Put out for a fault.
+    Jailed,
+    /// Gone.
+    Left,
+}
+
+/// An address of a node, such as `/ip4/10.0.0.1/udp/7000` or `203.0.113.4:7000`.
+pub type Endpoint = BoundedString<128>;
