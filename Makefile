@@ -1,0 +1,46 @@
+# Valo. `make` alone lists the targets.
+# Build output is kept outside the tree, so that a fresh clone builds quickly the second time.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/valo/target
+CARGO := cargo
+VALO := $(CARGO_TARGET_DIR)/debug/valo
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test test-long lint fmt bench examples generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what the build needs (Debian, Ubuntu; elsewhere it names it)
+	@scripts/deps.sh
+
+build: ## build the valo binary
+	@$(CARGO) build --locked -p valo
+
+demo: build ## a network on this machine computes a real job, checks it and proves it
+	@scripts/demo.sh $(VALO)
+
+test: ## every test: unit, property, golden, snapshots, simulator, processes, examples
+	@scripts/test.sh
+
+test-long: ## the same with many more seeds and cases
+	@VALO_LONG=1 scripts/test.sh
+
+lint: ## formatting, clippy, generated files
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@scripts/check-generated.sh
+
+fmt: ## format the code
+	@$(CARGO) fmt --all
+
+bench: build ## measure a real network on this machine and print the table
+	@$(VALO) bench
+
+examples: ## rebuild the WebAssembly of the examples
+	@$(MAKE) --no-print-directory -C examples all
+
+generate: build ## rewrite the generated files: OpenAPI, command line reference, vectors
+	@scripts/generate.sh $(VALO)
+
+clean: ## remove the build output
+	@$(CARGO) clean

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs every test of the tree. VALO_LONG=1 runs many more seeds and cases.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ -n "${VALO_LONG:-}" ]; then
+  export PROPTEST_CASES="${PROPTEST_CASES:-4096}"
+fi
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "build"
+cargo build --locked --workspace --all-targets
+step "unit, property, golden and snapshot tests, simulator"
+cargo test --locked --workspace --exclude valo-e2e
+step "end to end: real processes"
+cargo test --locked -p valo-e2e
+step "examples: the committed WebAssembly is what the sources give"
+make --no-print-directory -C examples check
