@@ -12,6 +12,7 @@ const CHARACTERS: u32 = 8;
 /// The number of an account, below 2^40.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct AccountNumber(u64);
 
 /// Why a text or an integer is not an account number.

@@ -13,6 +13,7 @@ pub const MAX_SUPPLY: Amount = Amount(1_000_000_000_000_000_000);
 /// An amount in units of 10^-9 VALO. Encoded as a [`Varint`]; printed in VALO as a decimal.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct Amount(u64);
 
 /// Why a text is not an amount, or a sum has no result.

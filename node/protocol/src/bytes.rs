@@ -141,6 +141,37 @@ impl<const MAX: usize> BorshDeserialize for BoundedString<MAX> {
     }
 }
 
+/// In the API's document these are a plain list and a plain text.
+#[cfg(feature = "schema")]
+mod schema {
+    use super::{BoundedString, BoundedVec};
+    use utoipa::{
+        PartialSchema, ToSchema,
+        openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr, Type, schema::Schema},
+    };
+
+    impl<T: ToSchema, const MAX: usize> PartialSchema for BoundedVec<T, MAX> {
+        fn schema() -> RefOr<Schema> {
+            ArrayBuilder::new().items(Ref::from_schema_name(T::name())).max_items(Some(MAX)).into()
+        }
+    }
+
+    impl<T: ToSchema, const MAX: usize> ToSchema for BoundedVec<T, MAX> {
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            schemas.push((T::name().into_owned(), T::schema()));
+            T::schemas(schemas);
+        }
+    }
+
+    impl<const MAX: usize> PartialSchema for BoundedString<MAX> {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX)).into()
+        }
+    }
+
+    impl<const MAX: usize> ToSchema for BoundedString<MAX> {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,13 +16,15 @@ use serde::{Deserialize, Serialize};
 
 /// Something that happened in a block.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Event {
     /// An account was made.
     AccountCreated { account: AccountNumber, key: PublicKey },
     /// Money moved by a transfer.
     Transferred { from: AccountNumber, to: AccountNumber, amount: Amount },
     /// A validator missed its turn to propose; it is skipped until the given height.
+    #[serde(rename_all = "camelCase")]
     ProposalMissed { validator: PublicKey, misses: u32, skipped_until: Height },
     /// A job was taken.
     JobSubmitted { job: JobId, submitter: AccountNumber, contract: Hash, budget: Amount, shards: u32 },
@@ -33,6 +35,7 @@ pub enum Event {
     /// All shards of a stage are accepted.
     StageCompleted { job: JobId, stage: StageIndex },
     /// Nodes were drawn for a shard.
+    #[serde(rename_all = "camelCase")]
     ShardDrawn {
         shard: ShardKey,
         attempt: Attempt,
@@ -52,6 +55,7 @@ pub enum Event {
     /// A node committed.
     Committed { shard: ShardKey, attempt: Attempt, node: NodeId },
     /// Commits are closed; reveals may come until the given moment.
+    #[serde(rename_all = "camelCase")]
     RevealOpened { shard: ShardKey, reveal_until: Timestamp },
     /// A node revealed.
     Revealed { shard: ShardKey, attempt: Attempt, node: NodeId, answer: Answer },
@@ -116,6 +120,7 @@ impl Event {
 /// A node drawn for a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Drawn {
     /// The node.
     pub node: NodeId,
@@ -130,6 +135,7 @@ pub struct Drawn {
     Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum PassedOver {
     /// Enough were drawn before its rank came.
     #[error("its rank in the draw was too low")]
@@ -154,6 +160,7 @@ pub enum PassedOver {
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(tag = "phase", content = "reason", rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum JobPhase {
     /// Taken; its budget is in escrow.
     Funded,
@@ -186,6 +193,7 @@ impl JobPhase {
     Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum JobFailure {
     /// A shard failed.
     #[error("shard {shard} failed: {reason}")]
@@ -211,6 +219,7 @@ pub enum JobFailure {
     Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum ShardFailure {
     /// The workers agreed that the program did not succeed.
     #[error("{0}")]
@@ -231,6 +240,7 @@ pub enum ShardFailure {
     Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Fault {
     /// Its answer lost.
     #[error("its answer differed from the accepted one, {accepted}")]

@@ -190,6 +190,7 @@ pub struct InputManifest {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum RunStatus {
     /// It ended by itself with this exit code.
     Exited(u32),
@@ -230,6 +231,7 @@ impl fmt::Display for RunStatus {
     thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum RunFailure {
     /// The contract's fuel was used up.
     #[error("the program used up its fuel")]
@@ -249,6 +251,9 @@ pub enum RunFailure {
     /// The module is not valid WebAssembly, is not a command, or uses features that are off.
     #[error("the module is not a valid command")]
     InvalidModule,
+    /// What the contract says the program reads is malformed, larger than it says, or not there.
+    #[error("the input that the contract names is not valid")]
+    InvalidInput,
 }
 
 /// What a program trapped on.
@@ -268,6 +273,7 @@ pub enum RunFailure {
     thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Trap {
     /// `unreachable` was executed (abort, failed assertion, panic).
     #[error("unreachable code was reached")]

@@ -20,26 +20,32 @@ use std::collections::BTreeSet;
 /// What a chain starts from. Written as JSON for people, hashed in its canonical encoding.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Genesis {
     /// Version of this document: 1.
     pub version: u8,
     /// Name of the chain for people: 1 to 32 of `[a-z0-9-]`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub chain: BoundedString<32>,
     /// Block time of the genesis state.
     pub time: Timestamp,
     /// Parameters.
     pub parameters: Parameters,
     /// Accounts with their balances. Account n is the n-th of this list, from 0.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<GenesisAccount>))]
     pub accounts: BoundedVec<GenesisAccount, 1_000_000>,
     /// Tiers, in order of their ids.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<Tier>))]
     pub tiers: BoundedVec<Tier, 1024>,
     /// Nodes, in order of their ids. Their own accounts follow the listed ones, in this order.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<GenesisNode>))]
     pub nodes: BoundedVec<GenesisNode, 65_536>,
 }
 
 /// An account of the genesis state.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GenesisAccount {
     /// Its key.
     pub key: PublicKey,
@@ -50,6 +56,7 @@ pub struct GenesisAccount {
 /// A node of the genesis state, registered and bonded.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GenesisNode {
     /// The node's key.
     pub key: PublicKey,

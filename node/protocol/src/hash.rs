@@ -16,6 +16,7 @@ macro_rules! hash_type {
             Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
         )]
         #[serde(into = "String", try_from = "String")]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
         pub struct $name(pub [u8; 32]);
 
         impl $name {

@@ -38,10 +38,13 @@ pub const MAX_MEMORY: u64 = 1 << 30;
 /// Work to be done, as a signed transaction carries it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobContract {
     /// A name for people.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub name: BoundedString<64>,
     /// Stages; a stage reads only from earlier ones.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<Stage>))]
     pub stages: BoundedVec<Stage, MAX_STAGES>,
     /// How results are checked.
     pub verification: Verification,
@@ -60,6 +63,7 @@ pub struct JobContract {
 /// How results are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Verification {
     /// Each shard runs on `replicas` nodes; `quorum` equal results accept it.
     Replicated {
@@ -73,6 +77,7 @@ pub enum Verification {
 /// How the outputs of the last stages become one result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Merge {
     /// One folder a shard.
     #[default]
@@ -84,10 +89,13 @@ pub enum Merge {
 /// One step of a job: one program over many shards in one tier.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Stage {
     /// Unique name within the contract: 1 to 32 of `[a-z0-9-]`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub name: BoundedString<32>,
     /// Tier it runs in.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub tier: TierName,
     /// What runs.
     pub program: Program,
@@ -106,12 +114,14 @@ pub struct Stage {
 /// What a stage runs.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Program {
     /// A WASI preview 1 command.
     Wasm {
         /// The module.
         module: BlobHash,
         /// Arguments after the program's name.
+        #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
         args: BoundedVec<BoundedString<4096>, 64>,
         /// The most fuel a shard may use.
         fuel: Varint,
@@ -119,8 +129,10 @@ pub enum Program {
     /// A container image.
     Container {
         /// Image with its digest: `name@sha256:...`.
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         image: BoundedString<512>,
         /// Command and arguments.
+        #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
         command: BoundedVec<BoundedString<4096>, 64>,
         /// The most seconds a shard may take.
         seconds: u32,
@@ -132,6 +144,7 @@ pub enum Program {
 /// What a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Input {
     /// Nothing: the shard's number and the arguments say what to do.
     None,
@@ -167,6 +180,7 @@ impl Input {
 /// What happens when a shard of a stage fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum OnFailure {
     /// The job fails.
     #[default]

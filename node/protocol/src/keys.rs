@@ -16,11 +16,13 @@ use zeroize::Zeroizing;
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct PublicKey(pub [u8; 32]);
 
 /// An ed25519 signature: 64 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct Signature(pub [u8; 64]);
 
 /// An ed25519 secret key: a 32-byte seed, wiped from memory when dropped. Never printed.
@@ -85,9 +87,13 @@ impl PublicKey {
             .is_ok_and(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok())
     }
 
-    /// Whether the bytes are a point on the curve that is not of small order, hence usable as an identity.
+    /// Whether the bytes are the one encoding of a point on the curve that is not of small order, hence usable as
+    /// an identity.
     pub fn is_usable(&self) -> bool {
-        ed25519_dalek::VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+        // Libraries read a coordinate that is not reduced, and 19 points have a second encoding by it.
+        let [first, middle @ .., last] = &self.0;
+        let is_reduced = *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff);
+        is_reduced && ed25519_dalek::VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
     }
 
     /// The first eight hexadecimal characters, for people.
@@ -281,6 +287,24 @@ mod tests {
             items.iter().any(|item| !item.key.verify_strict(item.message, &item.signature)),
             "the strict rule differs"
         );
+    }
+
+    #[test]
+    fn only_the_one_encoding_of_a_point_of_large_order_is_an_identity() {
+        assert!(key(1).public().is_usable());
+        assert!(small_order().into_iter().all(|bytes| !PublicKey(bytes).is_usable()));
+        let mut doubled = 0;
+        for y in 0u8..19 {
+            let mut plain = [0; 32];
+            plain[0] = y;
+            // The same coordinate plus 2^255 - 19.
+            let mut second = [0xff; 32];
+            (second[0], second[31]) = (0xed + y, 0x7f);
+            assert!(!PublicKey(second).is_usable(), "{y}");
+            doubled +=
+                u8::from(ed25519_dalek::VerifyingKey::from_bytes(&second).is_ok() && PublicKey(plain).is_usable());
+        }
+        assert!(doubled > 0, "the library alone would take both");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub mod params;
 pub mod proof;
 pub mod receipt;
 pub mod registry;
+pub mod shard;
+pub mod state;
 pub mod time;
 pub mod transaction;
 pub mod validator;

@@ -132,6 +132,75 @@ impl MerkleTree {
         }
     }
 
+    /// What [`Self::update`] would do, computed beside the tree: the new root is known before anything changes.
+    /// Leaves in ascending order of their places, none twice; places at the end append. None when there is
+    /// a gap or the order is broken.
+    pub fn stage(&self, leaves: Vec<(u64, Hash)>) -> Option<Staged> {
+        let old = self.len();
+        let mut width = old;
+        let mut dirty = Vec::with_capacity(leaves.len());
+        let mut previous = None;
+        for (index, hash) in leaves {
+            if previous.is_some_and(|previous| previous >= index) || index > width {
+                return None;
+            }
+            previous = Some(index);
+            width = width.max(index.saturating_add(1));
+            dirty.push((usize::try_from(index).ok()?, hash));
+        }
+        let length = width;
+        let mut levels = Vec::new();
+        if dirty.is_empty() {
+            return Some(Staged { levels, length, root: self.root() });
+        }
+        let mut width = usize::try_from(width).ok()?;
+        while width > 1 {
+            let base = self.levels.get(levels.len()).map_or(&[][..], Vec::as_slice);
+            let above = Self::stage_level(base, &dirty, width)?;
+            levels.push(std::mem::replace(&mut dirty, above));
+            width = width.div_ceil(2);
+        }
+        let root = dirty.first().map(|(_, hash)| *hash)?;
+        levels.push(dirty);
+        Some(Staged { levels, length, root })
+    }
+
+    /// The parents of changed nodes of one level, in ascending order.
+    fn stage_level(base: &[Hash], dirty: &[(usize, Hash)], width: usize) -> Option<Vec<(usize, Hash)>> {
+        let mut above = Vec::with_capacity(dirty.len());
+        let mut rest = dirty.iter().peekable();
+        while let Some((index, hash)) = rest.next() {
+            let sibling = index ^ 1;
+            let parent = if index & 1 == 1 {
+                node(base.get(sibling)?, hash)
+            } else if let Some((_, right)) = rest.next_if(|(next, _)| *next == sibling) {
+                node(hash, right)
+            } else if sibling < width {
+                node(hash, base.get(sibling)?)
+            } else {
+                *hash
+            };
+            above.push((index >> 1, parent));
+        }
+        Some(above)
+    }
+
+    /// Takes over what [`Self::stage`] computed on this very tree.
+    pub fn apply(&mut self, staged: &Staged) {
+        for (position, changes) in staged.levels.iter().enumerate() {
+            if self.levels.get(position).is_none() {
+                self.levels.push(Vec::new());
+            }
+            let Some(level) = self.levels.get_mut(position) else { return };
+            for (index, hash) in changes {
+                match level.get_mut(*index) {
+                    Some(slot) => *slot = *hash,
+                    None => level.push(*hash),
+                }
+            }
+        }
+    }
+
     /// The siblings of a leaf, from the bottom up; none when there is no such leaf.
     pub fn prove(&self, index: u64) -> Option<MerklePath> {
         let mut position = usize::try_from(index).ok()?;
@@ -150,6 +219,26 @@ impl MerkleTree {
     }
 }
 
+/// Changes to a tree, computed beside it by [`MerkleTree::stage`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Staged {
+    levels: Vec<Vec<(usize, Hash)>>,
+    length: u64,
+    root: Hash,
+}
+
+impl Staged {
+    /// The root after the changes.
+    pub fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// How many leaves there are after the changes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
+
 fn parent(children: &[Hash]) -> Hash {
     match children {
         [left, right] => node(left, right),
@@ -161,6 +250,7 @@ fn parent(children: &[Hash]) -> Hash {
 /// The way from a leaf to the root: the sibling on each level that has one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MerklePath {
     siblings: Vec<Hash>,
 }
@@ -236,7 +326,13 @@ mod tests {
                     if place == plain.len() as u64 { plain.push(hash) } else { plain[place as usize] = hash }
                     updates.push((place, hash));
                 }
+                let last: std::collections::BTreeMap<u64, Hash> = updates.iter().copied().collect();
+                let staged = tree.stage(last.into_iter().collect()).unwrap();
+                let mut other = tree.clone();
+                other.apply(&staged);
                 prop_assert!(tree.update(updates));
+                prop_assert_eq!(&other, &tree);
+                prop_assert_eq!((staged.root(), staged.length()), (tree.root(), tree.len()));
                 prop_assert_eq!(tree.root(), MerkleTree::from_leaves(plain.clone()).root());
                 prop_assert_eq!(tree.len(), plain.len() as u64);
             }

@@ -1,6 +1,6 @@
 //! Parameters of a chain, with presets. Everything that may differ between networks, or change by a vote, is here.
 
-use crate::{Amount, time::Duration};
+use crate::{Action, Amount, job::Verification, time::Duration};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -8,6 +8,7 @@ use std::str::FromStr;
 /// The parameters. Durations are block time in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Parameters {
     /// The least time from a block to the next.
     pub min_interval: Duration,
@@ -52,6 +53,7 @@ pub struct Parameters {
 /// What replicas of a shard must not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Disjoint {
     /// The owner: no owner answers twice for a shard.
     Owner,
@@ -62,6 +64,7 @@ pub enum Disjoint {
 /// What each action weighs: a weight of 1,000 is about the work of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Weights {
     /// Every transaction: signature and nonce.
     pub transaction: u64,
@@ -77,6 +80,31 @@ pub struct Weights {
     pub assignment: u64,
     /// Each entry of a commit, reveal or abstention.
     pub entry: u64,
+}
+
+impl Weights {
+    /// What an action weighs at most, with its transaction. Messages of the protocol weigh too, though they pay nothing.
+    pub fn of(&self, action: &Action) -> u64 {
+        let entries = |count: usize| self.entry.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let beyond = match action {
+            Action::Transfer { .. } => self.transfer,
+            Action::TransferToKey { .. } => self.transfer.saturating_add(self.account),
+            Action::SubmitJob { contract, .. } => {
+                let Verification::Replicated { replicas, .. } = contract.verification;
+                let stages = u64::try_from(contract.stages.len()).unwrap_or(u64::MAX);
+                let assignments = u64::from(contract.total_shards()).saturating_mul(u64::from(replicas));
+                self.job
+                    .saturating_add(self.stage.saturating_mul(stages))
+                    .saturating_add(self.assignment.saturating_mul(assignments))
+            }
+            Action::CancelJob { .. } => self.stage,
+            Action::Commit { entries: list } => entries(list.len()),
+            Action::Reveal { entries: list } => entries(list.len()),
+            Action::Abstain { entries: list } => entries(list.len()),
+            Action::Return => self.entry,
+        };
+        self.transaction.saturating_add(beyond)
+    }
 }
 
 /// A named set of parameters.

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 #[borsh(use_discriminant = true)]
 #[serde(rename_all = "camelCase")]
 #[repr(u8)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum StateTable {
     /// Single rows: parameters, pools, randomness, epoch.
     System = 0,
@@ -71,6 +72,7 @@ impl StateTable {
 
 /// What a state root commits to for a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TableRoot {
     /// The table.
     pub table: StateTable,
@@ -87,6 +89,7 @@ pub fn state_root(tables: &[TableRoot]) -> Hash {
 
 /// A row with the way to the state root.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RowProof {
     /// The table.
     pub table: StateTable,
@@ -94,6 +97,7 @@ pub struct RowProof {
     pub index: u64,
     /// The row in its canonical encoding.
     #[serde(with = "hex::serde")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub row: Vec<u8>,
     /// From the row to the root of its table.
     pub path: MerklePath,
@@ -175,6 +179,8 @@ pub struct JobRecord {
     pub job: JobId,
     /// Who submitted and pays it.
     pub submitter: AccountNumber,
+    /// What the submitter chose so that it never makes the job twice.
+    pub client_id: Option<[u8; 16]>,
     /// Hash of its contract.
     pub contract: Hash,
     /// Block in which it was submitted.
@@ -189,8 +195,10 @@ pub struct JobRecord {
     pub escrow: Amount,
     /// Of that, set aside for shards under way and for the tip.
     pub reserved: Amount,
-    /// What workers have been paid.
+    /// What workers have been paid out of it.
     pub paid: Amount,
+    /// What is left of the tip.
+    pub tip: Amount,
     /// Progress of each stage, in order.
     pub stages: Vec<StageProgress>,
     /// From acceptance on: Merkle root over the encoded [`ShardResult`]s of all stages, in order of stage and shard.
@@ -200,10 +208,13 @@ pub struct JobRecord {
 /// How far a stage is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StageProgress {
     /// Shards in all.
     pub shards: u32,
-    /// Shards that have been placed at least once: the first so many, in order.
+    /// From the end of which block on its shards are drawn; none while it waits for what it reads.
+    pub drawable: Option<Height>,
+    /// Shards that have been drawn at least once: the first so many in order, unless it reads shard by shard.
     pub placed: u32,
     /// Shards accepted.
     pub accepted: u32,
@@ -214,6 +225,7 @@ pub struct StageProgress {
 /// The verdict on a shard, as [`JobRecord::results`] commits to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ShardResult {
     /// Stage.
     pub stage: StageIndex,

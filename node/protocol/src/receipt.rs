@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// What became of a transaction in a finalized block.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// The transaction.
     pub transaction: TransactionId,
@@ -29,6 +30,7 @@ pub struct Receipt {
 /// Whether an action took effect.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Outcome {
     /// It did.
     Done(Made),
@@ -39,6 +41,7 @@ pub enum Outcome {
 /// What an action made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Made {
     /// Nothing with a number of its own.
     Nothing,
@@ -53,6 +56,7 @@ pub enum Made {
 /// Why an action failed although its transaction was valid.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Reason {
     /// Not enough money for the amount (the fee was already set aside).
     #[error("the balance of {available} VALO does not cover {needed} VALO and the minimum balance of {minimum} VALO")]
@@ -95,14 +99,15 @@ pub enum Reason {
     Contract(String),
     /// No tier of that name.
     #[error("there is no tier `{0}`")]
-    NoTier(TierName),
+    NoTier(#[cfg_attr(feature = "schema", schema(inline))] TierName),
     /// The tier runs something else.
     #[error("tier `{0}` does not run this kind of program")]
-    WrongRuntime(TierName),
+    WrongRuntime(#[cfg_attr(feature = "schema", schema(inline))] TierName),
     /// A slot of the tier has less memory than the stage asks for.
     #[error("a slot of tier `{tier}` has {available} bytes of memory, not {needed}")]
     TierTooSmall {
         /// The tier.
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         tier: TierName,
         /// Memory of a slot in bytes.
         available: u64,
@@ -113,6 +118,7 @@ pub enum Reason {
     #[error("tier `{tier}` has {available} independent workers; {needed} replicas are asked for")]
     TooFewWorkers {
         /// The tier.
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         tier: TierName,
         /// Independent workers there are.
         available: u32,

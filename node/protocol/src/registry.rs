@@ -25,6 +25,7 @@ use std::fmt;
     Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TierId(pub u16);
 
 /// The row of a node in the table of nodes.
@@ -44,6 +45,7 @@ pub struct TierId(pub u16);
     Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeId(pub u32);
 
 impl fmt::Display for TierId {
@@ -64,6 +66,7 @@ pub type TierName = BoundedString<32>;
 /// What runs in a tier's slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Runtime {
     /// WebAssembly, WASI preview 1.
     Wasm,
@@ -74,6 +77,7 @@ pub enum Runtime {
 /// How strangers' work is kept apart from the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Isolation {
     /// Behind a sandbox.
     #[default]
@@ -82,22 +86,28 @@ pub enum Isolation {
     Trusted,
 }
 
+/// The owners that a closed tier admits.
+pub type AdmittedOwners = BoundedVec<AccountNumber, 1024>;
+
 /// Who may offer slots in a tier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Admission {
     /// Anyone with the stake.
     #[default]
     Open,
     /// Only these owners.
-    Owners(BoundedVec<AccountNumber, 1024>),
+    Owners(#[cfg_attr(feature = "schema", schema(inline))] AdmittedOwners),
 }
 
 /// A class of workers. All slots of a tier are equal.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Tier {
     /// Unique name.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub name: TierName,
     /// What runs here.
     pub runtime: Runtime,
@@ -107,6 +117,7 @@ pub struct Tier {
     pub memory: u64,
     /// Accelerator class of a slot, if any.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
     pub accelerator: Option<BoundedString<32>>,
     /// What an owner bonds for each slot.
     pub stake_per_slot: Amount,
@@ -125,6 +136,7 @@ pub struct Tier {
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum NodeRole {
     /// Takes part in consensus.
     Validator,
@@ -140,6 +152,7 @@ pub enum NodeRole {
 /// Where a registered node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum NodeState {
     /// Registered, not yet drawn.
     Joining,

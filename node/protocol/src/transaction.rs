@@ -43,6 +43,7 @@ pub struct Transaction {
 #[borsh(use_discriminant = true)]
 #[serde(tag = "type", rename_all = "camelCase")]
 #[repr(u8)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Action {
     /// Moves money to an account.
     Transfer {
@@ -62,6 +63,7 @@ pub enum Action {
     SubmitJob {
         /// Chosen by the sender, unique among its jobs: a resubmission never makes a second job.
         #[serde(rename = "clientId")]
+        #[cfg_attr(feature = "schema", schema(value_type = Option<Vec<u8>>))]
         client_id: Option<[u8; 16]>,
         /// The work.
         contract: JobContract,
@@ -74,16 +76,19 @@ pub enum Action {
     /// A worker commits to results.
     Commit {
         /// One entry a shard.
+        #[cfg_attr(feature = "schema", schema(value_type = Vec<CommitEntry>))]
         entries: BoundedVec<CommitEntry, MAX_ENTRIES>,
     } = 12,
     /// A worker reveals results.
     Reveal {
         /// One entry a shard.
+        #[cfg_attr(feature = "schema", schema(value_type = Vec<RevealEntry>))]
         entries: BoundedVec<RevealEntry, MAX_ENTRIES>,
     } = 13,
     /// A worker says that it cannot do what it was drawn for.
     Abstain {
         /// One entry a shard.
+        #[cfg_attr(feature = "schema", schema(value_type = Vec<AbstainEntry>))]
         entries: BoundedVec<AbstainEntry, MAX_ENTRIES>,
     } = 14,
     /// A worker that was absent says that it is back.
@@ -92,6 +97,7 @@ pub enum Action {
 
 /// A commitment to the result of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CommitEntry {
     /// The shard.
     pub shard: ShardKey,
@@ -103,6 +109,7 @@ pub struct CommitEntry {
 
 /// The result of a shard, to be held against the commitment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RevealEntry {
     /// The shard.
     pub shard: ShardKey,
@@ -111,6 +118,8 @@ pub struct RevealEntry {
     /// What was committed to.
     pub answer: Answer,
     /// The random bytes that hid it.
+    #[serde(with = "hex::serde")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub salt: [u8; 32],
 }
 
@@ -119,6 +128,7 @@ pub struct RevealEntry {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Answer {
     /// Digest of the output record.
     pub digest: Digest,
@@ -145,6 +155,7 @@ pub struct Answer {
     thiserror::Error,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum AbstainReason {
     /// A module or an input could not be fetched from anywhere.
     #[error("it could not fetch the program or an input")]
@@ -165,6 +176,7 @@ pub enum AbstainReason {
 
 /// An abstention from a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AbstainEntry {
     /// The shard.
     pub shard: ShardKey,

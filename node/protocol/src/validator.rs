@@ -18,8 +18,13 @@ pub const MAX_VALIDATORS: usize = 1000;
 /// The total power a set must stay below: the consensus engine multiplies it by three in 64 bits.
 pub const MAX_TOTAL_POWER: u64 = 6_000_000_000_000_000_000;
 
+/// The rounds of a height in which validators that missed proposals are passed over. Later ones draw from
+/// all: one that is locked on a block others do not know may have to propose it before anything goes on.
+pub const SKIPPING_ROUNDS: u32 = 4;
+
 /// A member of a validator set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Validator {
     /// The node's key, with which it signs votes.
     pub key: PublicKey,
@@ -51,7 +56,9 @@ pub enum ValidatorSetError {
 
 /// The validators of an epoch, in ascending order of their keys.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ValidatorSet {
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<Validator>))]
     validators: BoundedVec<Validator, MAX_VALIDATORS>,
 }
 
@@ -109,8 +116,9 @@ impl ValidatorSet {
 
     /// Who proposes in a round of a height: drawn by power from the randomness of the block before.
     ///
-    /// `skipped` lists the validators whose missed proposals are recorded on chain. They are passed over,
-    /// unless that would leave nobody; and nobody is drawn twice running within a height, unless alone.
+    /// `skipped` lists the validators whose missed proposals are recorded on chain. They are passed over in the
+    /// first [`SKIPPING_ROUNDS`] rounds, unless that would leave nobody; and nobody is drawn twice running
+    /// within a height, unless alone.
     pub fn proposer(
         &self,
         seed: &Hash,
@@ -125,7 +133,8 @@ impl ValidatorSet {
         let first = round.0.saturating_sub(REPLAYED);
         for round in first..=round.0 {
             let fresh = |validator: &&Validator| previous.is_none_or(|before| before.key != validator.key);
-            let willing = |validator: &&Validator| fresh(validator) && !skipped.contains(&validator.key);
+            let passed_over = |key: &PublicKey| round < SKIPPING_ROUNDS && skipped.contains(key);
+            let willing = |validator: &&Validator| fresh(validator) && !passed_over(&validator.key);
             let drawn = self
                 .draw(seed, height, Round(round), willing)
                 .or_else(|| self.draw(seed, height, Round(round), fresh))
@@ -214,6 +223,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn everybody_has_a_turn_in_the_end() {
+        let set = set(&[10, 10, 10, 10]);
+        let skipped: BTreeSet<PublicKey> = set.validators().iter().take(2).map(|validator| validator.key).collect();
+        let proposers: BTreeSet<PublicKey> = (0..40)
+            .filter_map(|round| set.proposer(&Hash([5; 32]), &skipped, Height(1), Round(round)))
+            .map(|validator| validator.key)
+            .collect();
+        assert_eq!(proposers.len(), 4, "a skipped validator that is locked on a block never proposes it");
+    }
+
     proptest! {
         #[test]
         fn nobody_twice_running_and_skipped_only_if_all_are(
@@ -227,7 +247,7 @@ mod tests {
             for round in 0..6 {
                 let proposer = set.proposer(&Hash(seed), &skipped, Height(height), Round(round)).unwrap().key;
                 prop_assert_ne!(Some(proposer), previous);
-                if willing >= 2 { prop_assert!(!skipped.contains(&proposer)); }
+                if willing >= 2 && round < SKIPPING_ROUNDS { prop_assert!(!skipped.contains(&proposer)); }
                 previous = Some(proposer);
             }
         }

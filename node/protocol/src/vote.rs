@@ -76,6 +76,7 @@ impl Proposal {
 
 /// One precommit in a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CommitSignature {
     /// Who signed.
     pub validator: PublicKey,
@@ -85,6 +86,7 @@ pub struct CommitSignature {
 
 /// Precommits of more than two thirds of the voting power: what makes a block final.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Certificate {
     /// Height of the block.
     pub height: Height,
@@ -93,6 +95,7 @@ pub struct Certificate {
     /// The block.
     pub block: BlockId,
     /// Signatures in ascending order of the validators' keys.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<CommitSignature>))]
     pub signatures: BoundedVec<CommitSignature, MAX_VALIDATORS>,
 }
 

@@ -10,6 +10,7 @@ macro_rules! index {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, $($derive),*)]
         #[serde(transparent)]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub struct $name(pub $integer);
 
         impl fmt::Display for $name {
@@ -78,6 +79,7 @@ impl BorshDeserialize for ShardIndex {
     Serialize,
     Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ShardKey {
     /// The job.
     pub job: JobId,

@@ -1,0 +1,7 @@
+//! Jobs on whole chains in memory, with workers of every character.
+
+mod faults;
+mod life;
+mod limits;
+mod random;
+mod workers;

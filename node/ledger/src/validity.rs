@@ -1,0 +1,40 @@
+//! Validity of a transaction against any finalized state: for a mempool, which has a view but no ledger.
+
+use crate::{LedgerError, View, accounts, admission, fees};
+use valo_protocol::{Amount, Parameters, SignedTransaction, receipt::Invalid, state::AccountRecord};
+
+impl View<'_> {
+    /// Whether a transaction of `size` bytes could be in the next block, its signature aside. [`Invalid::NonceGap`] says
+    /// that it could be later.
+    pub fn validity(
+        &self,
+        params: &Parameters,
+        transaction: &SignedTransaction,
+        size: usize,
+    ) -> Result<Result<(), Invalid>, LedgerError> {
+        match admission::validity(self.store, params, &transaction.transaction, size) {
+            Ok(()) | Err(admission::Refusal::Full { .. }) => Ok(Ok(())),
+            Err(admission::Refusal::Invalid(invalid)) => Ok(Err(invalid)),
+            Err(admission::Refusal::Ledger(error)) => Err(error),
+        }
+    }
+}
+
+/// What an account can offer in fees: all but the minimum balance.
+pub fn spendable(account: &AccountRecord, params: &Parameters) -> Amount {
+    accounts::spendable(account, params.minimum_balance)
+}
+
+/// The most weight that a transaction can have: messages of the protocol a block's, all others three quarters of it.
+pub fn max_weight(transaction: &SignedTransaction, params: &Parameters) -> u64 {
+    if transaction.transaction.action.is_protocol_message() {
+        return params.block_weight;
+    }
+    params.block_weight.saturating_sub(params.block_weight / 4)
+}
+
+/// What the bytes and the weight of a transaction are worth at the present prices, also where nobody pays for them.
+pub fn cost(transaction: &SignedTransaction, size: usize, params: &Parameters) -> Amount {
+    let weight = fees::weight(&transaction.transaction.action, params);
+    fees::Prices::of(params).fee(u64::try_from(size).unwrap_or(u64::MAX), weight)
+}

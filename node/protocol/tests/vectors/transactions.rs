@@ -1,0 +1,211 @@
+//! Transactions of each kind, contracts, receipts.
+
+use super::{bytes, chain, golden, key};
+use serde_json::{Value, json};
+use valo_protocol::{
+    AccountNumber, Action, Amount, Digest, Duration, Hash, Height, JobContract, SignedTransaction, Timestamp,
+    Transaction, Varint,
+    amount::MAX_SUPPLY,
+    bytes::{BoundedString, BoundedVec},
+    files::{RunFailure, RunStatus},
+    hash::{BlobHash, TransactionId},
+    job::{Attempt, Input, JobId, Merge, OnFailure, Program, ShardIndex, ShardKey, Stage, StageIndex, Verification},
+    receipt::{Made, Outcome, Reason, Receipt},
+    transaction::{AbstainEntry, AbstainReason, Answer, CommitEntry, RevealEntry},
+};
+
+fn text<const MAX: usize>(text: &str) -> BoundedString<MAX> {
+    BoundedString::new(text).unwrap()
+}
+
+fn list<T, const MAX: usize>(items: Vec<T>) -> BoundedVec<T, MAX> {
+    BoundedVec::new(items).ok().unwrap()
+}
+
+fn contract() -> JobContract {
+    let first = Stage {
+        name: text("features"),
+        tier: text("small"),
+        program: Program::Wasm {
+            module: BlobHash([1; 32]),
+            args: list(vec![text("--layer"), text("1")]),
+            fuel: Varint(2_000_000_000),
+        },
+        memory: 64 << 20,
+        output: 8 << 20,
+        input: Input::Files { manifest: BlobHash([2; 32]), shard_bytes: 4160 },
+        shards: 8,
+        on_failure: OnFailure::Fail,
+    };
+    let second = Stage {
+        name: text("classify"),
+        tier: text("large"),
+        program: Program::Container {
+            image: text(&format!("registry/name@sha256:{}", "ab".repeat(32))),
+            command: list(vec![text("run")]),
+            seconds: 60,
+            milli_cpu: 500,
+        },
+        input: Input::Each { stage: StageIndex(0) },
+        on_failure: OnFailure::Retry(2),
+        ..first.clone()
+    };
+    let third = Stage {
+        name: text("gather"),
+        input: Input::All { stage: StageIndex(1) },
+        shards: 1,
+        on_failure: OnFailure::Continue,
+        ..first.clone()
+    };
+    let contract = JobContract {
+        name: text("digits"),
+        stages: list(vec![first, second, third]),
+        verification: Verification::Replicated { replicas: 3, quorum: 2 },
+        budget: Amount::from_valo(5).unwrap(),
+        tip: Amount::from_units(1_000),
+        deadline: Timestamp(1_700_000_600_000),
+        retention: Duration::from_seconds(86_400),
+        merge: Merge::Concatenate,
+    };
+    assert_eq!(contract.check(), Ok(()));
+    contract
+}
+
+fn shard(shard: u32) -> ShardKey {
+    ShardKey { job: JobId(300), stage: StageIndex(1), shard: ShardIndex(shard) }
+}
+
+fn answer() -> Answer {
+    Answer { digest: Digest([0xd1; 32]), status: RunStatus::Exited(0), fuel: Varint(1_999_999) }
+}
+
+#[test]
+fn contracts() {
+    let contract = contract();
+    golden("contracts", &json!([{"contract": contract, "bytes": bytes(&contract), "hash": contract.hash()}]));
+}
+
+#[test]
+fn transactions() {
+    let account = |number| AccountNumber::new(number).unwrap();
+    let plain = |action| (74, 5u64, 20_000, action);
+    let cases = [
+        ("a transfer", plain(Action::Transfer { to: account(6), amount: Amount::from_valo(5).unwrap() })),
+        (
+            "a transfer of the most usual size",
+            (
+                (1 << 40) - 1,
+                (1 << 14) - 1,
+                (1 << 21) - 1,
+                Action::Transfer { to: AccountNumber::MAX, amount: Amount::from_units((1 << 42) - 1) },
+            ),
+        ),
+        (
+            "the largest transfer",
+            (
+                (1 << 40) - 1,
+                u64::MAX,
+                MAX_SUPPLY.units(),
+                Action::Transfer { to: AccountNumber::MAX, amount: MAX_SUPPLY },
+            ),
+        ),
+        (
+            "a transfer to a key",
+            plain(Action::TransferToKey { key: key(9).public(), amount: Amount::from_valo(1).unwrap() }),
+        ),
+        ("a job", plain(Action::SubmitJob { client_id: None, contract: contract() })),
+        ("a job with a client id", plain(Action::SubmitJob { client_id: Some([0xc1; 16]), contract: contract() })),
+        ("a cancellation", plain(Action::CancelJob { job: JobId(300) })),
+        (
+            "a commit",
+            plain(Action::Commit {
+                entries: list(vec![
+                    CommitEntry { shard: shard(0), attempt: Attempt(0), commitment: Hash([3; 32]) },
+                    CommitEntry { shard: shard(200), attempt: Attempt(1), commitment: Hash([4; 32]) },
+                ]),
+            }),
+        ),
+        (
+            "a reveal",
+            plain(Action::Reveal {
+                entries: list(vec![
+                    RevealEntry { shard: shard(0), attempt: Attempt(0), answer: answer(), salt: [0x5a; 32] },
+                    RevealEntry {
+                        shard: shard(1),
+                        attempt: Attempt(0),
+                        answer: Answer { status: RunStatus::Failed(RunFailure::OutOfFuel), ..answer() },
+                        salt: [0x5b; 32],
+                    },
+                ]),
+            }),
+        ),
+        (
+            "an abstention",
+            plain(Action::Abstain {
+                entries: list(vec![AbstainEntry {
+                    shard: shard(7),
+                    attempt: Attempt(2),
+                    reason: AbstainReason::CannotFetch,
+                }]),
+            }),
+        ),
+        ("a return", plain(Action::Return)),
+    ];
+    let secret = key(1);
+    let vectors: Vec<Value> = cases
+        .into_iter()
+        .map(|(what, (sender, nonce, max_fee, action))| {
+            let transaction = Transaction {
+                sender: account(sender),
+                nonce: Varint(nonce),
+                max_fee: Amount::from_units(max_fee),
+                action,
+            };
+            let body = bytes(&transaction);
+            let signed = transaction.clone().sign(&chain(), &secret);
+            assert!(signed.verify(&chain(), &secret.public()));
+            let wire = signed.to_bytes();
+            assert_eq!(SignedTransaction::from_bytes(&wire).as_ref(), Ok(&signed));
+            json!({
+                "what": what, "sender": transaction.sender, "nonce": nonce.to_string(),
+                "maxFee": max_fee.to_string(), "body": body,
+                "signedBytes": hex::encode(transaction.signed_bytes(&chain())), "id": signed.id(&chain()),
+                "signature": signed.signature, "wire": hex::encode(&wire), "length": wire.len(),
+            })
+        })
+        .collect();
+    golden(
+        "transactions",
+        &json!({
+            "genesis": chain(), "secretKey": hex::encode(secret.seed()), "publicKey": secret.public(),
+            "transactions": vectors,
+        }),
+    );
+}
+
+#[test]
+fn receipts() {
+    let outcomes = [
+        Outcome::Done(Made::Nothing),
+        Outcome::Done(Made::Account(AccountNumber::new(12).unwrap())),
+        Outcome::Done(Made::Job(JobId(300))),
+        Outcome::Done(Made::ExistingJob(JobId(300))),
+        Outcome::Failed(Reason::NoAccount(AccountNumber::MAX)),
+        Outcome::Failed(Reason::InsufficientBalance {
+            available: Amount::from_units(1),
+            needed: Amount::from_units(2),
+            minimum: Amount::from_units(3),
+        }),
+    ];
+    let receipts = outcomes.map(|outcome| {
+        let receipt = Receipt {
+            transaction: TransactionId([7; 32]),
+            height: Height(1000),
+            index: 3,
+            fee: Amount::from_units(1830),
+            outcome,
+        };
+        json!({"receipt": receipt, "bytes": bytes(&receipt)})
+    });
+    golden("receipts", &json!(receipts));
+}
