@@ -25,10 +25,9 @@ test: ## every test: unit, property, golden, snapshots, simulator, processes, ex
 test-long: ## the same with many more seeds and cases
 	@VALO_LONG=1 scripts/test.sh
 
-lint: ## formatting, clippy, generated files
+lint: ## formatting and clippy; generated files are held by the tests
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@scripts/check-generated.sh
 
 fmt: ## format the code
 	@$(CARGO) fmt --all
@@ -39,8 +38,9 @@ bench: build ## measure a real network on this machine and print the table
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
 
-generate: build ## rewrite the generated files: OpenAPI, command line reference, vectors
-	@scripts/generate.sh $(VALO)
+generate: ## rewrite the generated files: OpenAPI document, golden vectors
+	@VALO_BLESS=1 $(CARGO) test --locked -q -p valo-protocol -p valo-ledger
+	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib api::
 
 clean: ## remove the build output
 	@$(CARGO) clean

@@ -1,1 +1,12 @@
-//! node
+//! The Valo node as a library: consensus, chain, storage, mempool, network, blobs, worker, API and command line.
+
+pub mod api;
+pub mod blobs;
+pub mod chain;
+pub mod cli;
+pub mod consensus;
+pub mod mempool;
+pub mod network;
+pub mod node;
+pub mod storage;
+pub mod worker;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `valo` binary: see [`valo::cli`].
+
+fn main() -> std::process::ExitCode {
+    valo::cli::main()
+}

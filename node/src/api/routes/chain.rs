@@ -1,0 +1,104 @@
+//! Status, parameters, genesis.
+
+use super::Shared;
+use crate::api::{Api, problem::ApiError};
+use axum::{Json, extract::State};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use valo_client::types::{NodeStatus, ParametersInForce, Status};
+use valo_ledger::{View, fees::Prices};
+use valo_protocol::{Amount, Duration, Genesis, Parameters, Timestamp};
+
+pub fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(parameters)).routes(routes!(genesis))
+}
+
+/// Where the node and its chain stand.
+#[utoipa::path(get, path = "/v1/status", tag = "chain", responses((status = 200, body = Status)))]
+async fn status(State(api): Shared) -> Result<Json<Status>, ApiError> {
+    let services = &api.services;
+    let key = services.key;
+    let (height, block, time, state_root, validators) = {
+        let head = services.chain.head();
+        let tip = head.borrow();
+        (tip.height, tip.block, tip.time, tip.state, tip.validators.clone())
+    };
+    let (epoch, node, parameters) = api
+        .read(move |snapshot| {
+            let view = View::new(snapshot);
+            Ok((view.chain()?.epoch, view.node_by_key(&key)?, view.params()?))
+        })
+        .await?;
+    let not_ready = behind(time, height.0, &parameters);
+    Ok(Json(Status {
+        chain: services.genesis.chain.to_string(),
+        genesis: services.genesis_hash,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        height,
+        block,
+        time,
+        state_root,
+        epoch,
+        validators: u32::try_from(validators.validators().len()).unwrap_or(u32::MAX),
+        total_power: validators.total_power(),
+        node: NodeStatus {
+            key,
+            id: node.map(|(id, _)| id),
+            account: node.map(|(_, record)| record.account),
+            role: node.map(|(_, record)| record.role),
+            ready: not_ready.is_none(),
+            not_ready,
+            peers: u32::try_from(services.peers.count()).unwrap_or(u32::MAX),
+            pending_transactions: u64::try_from(services.transactions.pending()).unwrap_or(u64::MAX),
+            uptime: u64::try_from(services.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        },
+    }))
+}
+
+/// Why the node does not follow its chain, if it does not: the last block is older than blocks are apart when
+/// nothing is due, with room for a few rounds and for clocks that differ.
+pub fn behind(time: Timestamp, height: u64, parameters: &Parameters) -> Option<String> {
+    if height == 0 {
+        return Some("no block is finalized yet".to_owned());
+    }
+    let age = now().since(time);
+    let longest = parameters.idle_interval.0.saturating_mul(2).saturating_add(10_000);
+    (age > Duration(longest)).then(|| {
+        format!(
+            "the last block is {} s old: the node is catching up, or the chain has no quorum, or nobody is connected",
+            age.0 / 1000
+        )
+    })
+}
+
+/// The time of this machine, for what a person is told; nothing in the protocol reads it here.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The parameters in force, with the prices of now.
+#[utoipa::path(get, path = "/v1/params", tag = "chain", responses((status = 200, body = ParametersInForce)))]
+async fn parameters(State(api): Shared) -> Result<Json<ParametersInForce>, ApiError> {
+    let answer = api.read(|snapshot| {
+        let view = View::new(snapshot);
+        let parameters = view.params()?;
+        let prices = Prices::of(&parameters);
+        Ok(ParametersInForce {
+            height: view.chain()?.height.next(),
+            byte_price: Amount::from_units(prices.byte),
+            weight_price: Amount::from_units(prices.weight),
+            parameters,
+        })
+    });
+    Ok(Json(answer.await?))
+}
+
+/// The genesis document. Its hash names the chain.
+#[utoipa::path(get, path = "/v1/genesis", tag = "chain", responses((status = 200, body = Genesis)))]
+async fn genesis(State(api): Shared) -> Json<Genesis> {
+    Json((*api.services.genesis).clone())
+}

@@ -1,0 +1,276 @@
+//! `valo dev`: a network on this machine, in the foreground, with a profile so that other shells just work.
+
+use crate::cli::{
+    context::Context,
+    devnet::{DevNetwork, Shape},
+    human,
+    keys::{KeyFile, StoreError},
+    output::{Format, Table, cell, phase_word, print},
+    profile::{Profile, check_name},
+    progress,
+};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use futures::StreamExt;
+use indicatif::ProgressBar;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use valo_client::{
+    Client, EventStream,
+    types::{EventFilter, EventRecord},
+};
+use valo_protocol::{Height, PublicKey, SecretKey, event::Event};
+
+/// How often the live view asks for the height.
+const TICK: Duration = Duration::from_millis(500);
+/// Between two lines about the height where no line can be drawn anew.
+const HEIGHT_LINES: u64 = 60;
+/// How long the live view waits for a node that does not answer.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+const EXAMPLES: &str = "\
+Examples:
+  valo dev                                      4 validators, 8 workers in tiers small and large
+  valo dev --validators 1 --workers 3 --tiers small
+  valo dev --home network                       keeps the chain; the same again goes on with it
+
+In another shell:
+  valo account show
+  valo send 5 --to <number or key>
+  valo job submit examples/wordcount/job.yaml --watch
+
+Every node is a process of its own, with its own key and its own owner. The key `dev` is funded
+and the profile `dev` points to the first validator. Ctrl-C stops all; without --home nothing is
+left.";
+
+/// `valo dev`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Validators [default: 4]
+    #[arg(long)]
+    validators: Option<usize>,
+    /// Workers, dealt over the tiers in turn [default: 8]
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Names of the tiers [default: small,large]
+    #[arg(long, value_delimiter = ',')]
+    tiers: Option<Vec<String>>,
+    /// Shards that a worker runs at a time [default: 2]
+    #[arg(long)]
+    slots: Option<u16>,
+    /// Folder of the network, kept when it stops; a temporary one unless said
+    #[arg(long, value_name = "FOLDER")]
+    home: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn shape(&self) -> Option<Shape> {
+        let said = self.validators.is_some() || self.workers.is_some() || self.tiers.is_some() || self.slots.is_some();
+        let usual = Shape::default();
+        said.then(|| Shape {
+            validators: self.validators.unwrap_or(usual.validators),
+            workers: self.workers.unwrap_or(usual.workers),
+            tiers: self.tiers.clone().unwrap_or(usual.tiers),
+            slots: self.slots.unwrap_or(usual.slots),
+        })
+    }
+
+    /// Runs the command.
+    pub async fn run(self, mut context: Context) -> anyhow::Result<()> {
+        let shape = self.shape();
+        if let Some(shape) = &shape {
+            shape.check()?;
+        }
+        let profile = context.global.profile.clone().unwrap_or_else(|| "dev".to_owned());
+        check_name(&profile)?;
+        let key_name = context.global.key.clone().unwrap_or_else(|| "dev".to_owned());
+        let user = user_key(&context, &key_name)?;
+        // Removed when it goes out of scope, after the network has stopped.
+        let temporary = match &self.home {
+            Some(_) => None,
+            None => Some(Temporary::new()?),
+        };
+        let home = self.home.clone().or_else(|| temporary.as_ref().map(|folder| folder.0.clone()));
+        let home = home.context("there is no folder for the network")?;
+
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+        let starting = spinner(&context, "starting the nodes");
+        let started = tokio::select! {
+            network = DevNetwork::start(&home, shape, user, &[], context.global.verbose) => network,
+            _ = terminate.recv() => bail!("stopped before the network had started"),
+            _ = interrupt.recv() => bail!("stopped before the network had started"),
+        };
+        starting.finish_and_clear();
+        let mut network = started?;
+        let result = async {
+            write_profile(&mut context, &profile, &key_name, &network)?;
+            show(&context, &profile, &network)?;
+            let client = network.client()?;
+            tokio::select! {
+                reason = network.node_ended() => Err(anyhow::anyhow!(reason)),
+                error = live_view(&context, &client) => Err(error),
+                _ = terminate.recv() => Ok(()),
+                _ = interrupt.recv() => Ok(()),
+            }
+        }
+        .await;
+        context.output.note("stopping");
+        let killed = network.stop().await;
+        if !killed.is_empty() {
+            context.output.warn(format_args!("had to be killed: {}", killed.join(", ")));
+        }
+        drop(temporary);
+        result
+    }
+}
+
+/// A folder that is removed in the end.
+#[derive(Debug)]
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    /// A new one.
+    pub fn new() -> anyhow::Result<Self> {
+        let mut suffix = [0u8; 6];
+        getrandom::fill(&mut suffix).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?;
+        let path = std::env::temp_dir().join(format!("valo-dev-{}", hex::encode(suffix)));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The key that the network funds: made plain if it is not there, since a dev network's money is worth nothing.
+pub fn user_key(context: &Context, name: &str) -> anyhow::Result<PublicKey> {
+    match context.keys.read(name) {
+        Ok(file) => Ok(file.public()),
+        Err(StoreError::Missing { .. }) => {
+            let key = SecretKey::generate()?;
+            context.keys.write(name, &KeyFile::plain(&key))?;
+            Ok(key.public())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_profile(context: &mut Context, name: &str, key: &str, network: &DevNetwork) -> anyhow::Result<()> {
+    let description = &network.description;
+    let profile = Profile {
+        endpoint: Some(description.endpoint.clone()),
+        key: Some(key.to_owned()),
+        account: Some(description.account),
+        genesis: Some(description.genesis),
+    };
+    // Read again: another command may have written meanwhile.
+    context.config = crate::cli::profile::Config::read(&context.home)?;
+    context.config.profiles.insert(name.to_owned(), profile);
+    context.config.current.get_or_insert_with(|| name.to_owned());
+    context.config.write(&context.home)
+}
+
+fn show(context: &Context, profile: &str, network: &DevNetwork) -> anyhow::Result<()> {
+    let description = &network.description;
+    context.output.show(description, || {
+        let mut nodes = Table::new(["node", "tier", "api", "owner", "key"]);
+        for node in &description.nodes {
+            nodes.row([
+                cell(&node.name),
+                cell(node.tier.as_deref().unwrap_or("")),
+                cell(node.endpoint()),
+                cell(node.owner),
+                cell(node.key.short()),
+            ]);
+        }
+        let in_use = context.config.name_in_use(None).ok().flatten();
+        let hint = match in_use.as_deref() == Some(profile) {
+            true => String::new(),
+            false => format!(" --profile {profile}"),
+        };
+        format!(
+            "{nodes}\n\nchain {} · account {} has the money · Ctrl-C stops all\nin another shell: valo{hint} account show",
+            description.genesis.short(),
+            description.account
+        )
+    })?;
+    // For whoever reads JSON from a pipe, and waits for the end of the document.
+    if context.output.format != Format::Table { print("") } else { Ok(()) }
+}
+
+fn spinner(context: &Context, text: &str) -> ProgressBar {
+    match context.output.draws() {
+        true => progress::spinner(text.to_owned()),
+        false => ProgressBar::hidden(),
+    }
+}
+
+/// Says what happens on the chain, until the node cannot be asked any more.
+async fn live_view(context: &Context, client: &Client) -> anyhow::Error {
+    let line = spinner(context, "");
+    let mut events: EventStream = client.events(EventFilter::default(), None, PATIENCE);
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = Height(0);
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(record)) => if let Some(text) = describe(&record) {
+                    if context.output.draws() { line.println(text) } else { context.output.note(text) }
+                },
+                Some(Err(error)) => return error.into(),
+                None => return anyhow::anyhow!("the stream of events ended"),
+            },
+            _ = tick.tick() => {
+                let Ok(status) = client.status().await else { continue };
+                let text = format!("height {} · epoch {} · {} · {} waiting", status.height, status.epoch,
+                    human::plural(status.validators, "validator"), status.node.pending_transactions);
+                if context.output.draws() {
+                    line.set_message(text);
+                } else if status.height.0 >= said.0.saturating_add(HEIGHT_LINES) || said.0 == 0 {
+                    said = status.height;
+                    context.output.note(text);
+                }
+            }
+        }
+    }
+}
+
+/// An event that is worth a line.
+fn describe(record: &EventRecord) -> Option<String> {
+    let text = match &record.event {
+        Event::JobSubmitted { job, submitter, budget, shards, .. } => {
+            format!("job {job} of {submitter}: {}, budget {budget} VALO", human::plural(*shards, "shard"))
+        }
+        Event::JobPhaseChanged { job, phase } => format!("job {job} is {}", phase_word(phase)),
+        Event::StageCompleted { job, stage } => format!("job {job}: stage {stage} is accepted"),
+        Event::Transferred { from, to, amount } => format!("{from} sent {amount} VALO to {to}"),
+        Event::AccountCreated { account, key } => format!("account {account} made for key {}", key.short()),
+        Event::ProposalMissed { validator, misses, .. } => {
+            format!("validator {} missed its turn ({})", validator.short(), human::plural(*misses, "time"))
+        }
+        Event::Slashed { shard, node, amount, fault, .. } => {
+            format!("node {node} lost {amount} VALO at shard {shard}: {fault}")
+        }
+        Event::NodeAbsent { node } => format!("node {node} is absent"),
+        Event::NodeReturned { node } => format!("node {node} is back"),
+        _ => return None,
+    };
+    Some(format!("{}  {text}", record.id.height))
+}

@@ -1,0 +1,128 @@
+//! `valo init`: makes the data folder of a node.
+
+use crate::{
+    cli::{context::Context, output::Table},
+    node::{BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings},
+};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Serialize;
+use std::{net::SocketAddr, path::PathBuf};
+use valo_protocol::{Genesis, GenesisHash, PublicKey, SecretKey};
+
+const EXAMPLES: &str = "\
+Examples:
+  valo init --home node --genesis genesis.json --peer 203.0.113.4:7001 \\
+    --seed 7422b988...@203.0.113.4:7002
+  valo run --home node
+
+Makes config.yaml, genesis.json and node.key (a new key, readable by its owner only). Nothing
+that is there is overwritten. For a whole network on this machine there is `valo dev`.";
+
+/// `valo init`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Folder to make
+    #[arg(long, value_name = "FOLDER")]
+    home: PathBuf,
+    /// Genesis document of the chain
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+    /// Hash that the genesis must have, from a source you trust
+    #[arg(long, value_name = "HASH")]
+    genesis_hash: Option<GenesisHash>,
+    /// File with the node's key (64 hexadecimal characters); a new key unless given
+    #[arg(long, value_name = "FILE")]
+    node_key: Option<PathBuf>,
+    /// Name of the node in logs
+    #[arg(long, default_value = "node")]
+    name: String,
+    /// Where the HTTP API listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    api: SocketAddr,
+    /// Where consensus listens, TCP
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:7001")]
+    consensus: SocketAddr,
+    /// Where everything else listens, UDP
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:7002")]
+    network: SocketAddr,
+    /// UDP address that others should use
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Vec<SocketAddr>,
+    /// Consensus address of another node: host:port
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Vec<String>,
+    /// Another node for everything else: its key and UDP address
+    #[arg(long, value_name = "KEY@ADDRESS")]
+    seed: Vec<String>,
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    home: PathBuf,
+    key: PublicKey,
+    chain: String,
+    genesis: GenesisHash,
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        let genesis = read_genesis(&self.genesis)?;
+        let hash = genesis.hash();
+        if let Some(expected) = self.genesis_hash.filter(|expected| *expected != hash) {
+            bail!("{} has hash {hash}, not {expected}", self.genesis.display());
+        }
+        let key = match &self.node_key {
+            Some(path) => read_seed(path)?,
+            None => SecretKey::generate()?,
+        };
+        let seeds: anyhow::Result<Vec<SeedSettings>> = self.seed.iter().map(|text| seed(text)).collect();
+        let config = NodeConfig {
+            name: self.name,
+            api: self.api,
+            consensus: ConsensusSettings { listen: self.consensus, peers: self.peer, fully_connected: false },
+            network: NetworkSettings { listen: self.network, advertise: self.advertise, seeds: seeds? },
+            blobs: BlobSettings::default(),
+            worker: WorkerSettings::default(),
+        };
+        DataFolder::new(&self.home).create(&config, &genesis, &key)?;
+        let made = Made { home: self.home, key: key.public(), chain: genesis.chain.to_string(), genesis: hash };
+        context.output.show(&made, || {
+            let mut table = Table::fields();
+            table.field("Folder", made.home.display());
+            table.field("Key", made.key);
+            table.field("Chain", format_args!("{} ({})", made.chain, made.genesis));
+            let known = genesis.nodes.iter().any(|node| node.key == made.key);
+            table.field("Registered", if known { "in the genesis" } else { "not yet: it follows the chain" });
+            format!("{table}\n\nstart it with: valo run --home {}", made.home.display())
+        })
+    }
+}
+
+fn read_genesis(path: &std::path::Path) -> anyhow::Result<Genesis> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let genesis: Genesis =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a genesis document", path.display()))?;
+    genesis.check().with_context(|| format!("{} is not usable", path.display()))?;
+    Ok(genesis)
+}
+
+fn read_seed(path: &std::path::Path) -> anyhow::Result<SecretKey> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = zeroize::Zeroizing::new(text);
+    let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
+    hex::decode_to_slice(text.trim(), bytes.as_mut_slice())
+        .map_err(|_| anyhow::anyhow!("{} holds no key: it takes 64 hexadecimal characters", path.display()))?;
+    Ok(SecretKey::from_seed(*bytes))
+}
+
+fn seed(text: &str) -> anyhow::Result<SeedSettings> {
+    let parsed = text.split_once('@').and_then(|(key, address)| Some((key.parse().ok()?, address.parse().ok()?)));
+    let (key, address) = parsed
+        .with_context(|| format!("`{text}` is not a seed: it takes KEY@ADDRESS, such as 7422...@203.0.113.4:7002"))?;
+    Ok(SeedSettings { key, addresses: vec![address] })
+}

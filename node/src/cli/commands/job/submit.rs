@@ -1,0 +1,230 @@
+//! `valo job submit`: from a YAML file to a job on the chain.
+
+use super::{
+    estimate::{Prepared, prepare},
+    watch,
+};
+use crate::cli::{
+    context::{Context, FINALITY, no_account},
+    contract::{Blob, Contents},
+    human,
+    output::{Format, print},
+    progress::Bytes,
+};
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+use std::path::PathBuf;
+use valo_client::Client;
+use valo_protocol::{
+    Action, Amount, TransactionId,
+    job::JobId,
+    receipt::{Made, Receipt},
+};
+
+/// Uploads at a time.
+const PARALLEL_UPLOADS: usize = 4;
+
+const EXAMPLES: &str = "\
+A job contract:
+  apiVersion: valo.network/v1alpha1
+  kind: JobContract
+  metadata: {name: wordcount}
+  spec:
+    budget: \"5\"                 # VALO, held in escrow; what is not earned comes back
+    deadline: 10m               # or a moment: 2030-01-31T12:00:00Z
+    verification: {replicas: 3, quorum: 2}
+    stages:
+    - name: count
+      tier: small               # `valo tier list`
+      wasm: {module: count.wasm, args: [], fuel: 1G, memory: 64Mi, output: 8Mi}
+      input: {files: [\"texts/*.txt\"], split: {files: 3}}
+    - name: gather
+      tier: large
+      wasm: {module: gather.wasm}
+      input: {stage: count, all: true}     # each: true gives shard i what shard i wrote
+      onFailure: fail                      # continue, {retries: 2}
+    result: {merge: concatenate, retention: 24h}
+
+Paths are relative to the file. A module or a file may also be a digest: \"blake3:...\".
+A split names what is never cut (bytes, records, lines or files) and over how many shards it is
+dealt; without `shards` each unit is one:
+  input: {file: data.bin, split: {records: 65, shards: 8}}
+  input: {file: log.txt, split: {lines: 10000}}
+  input: {shards: [[a.bin], [b.bin, c.bin]]}
+A stage without input says `shards: N`.
+Defaults: fuel 1G, memory 64Mi, output 8Mi, merge folders, retention 24h.
+
+Examples:
+  valo job submit examples/wordcount/job.yaml --watch
+  valo job submit -f job.yaml --yes -o json
+  valo job submit job.yaml --client-id 00112233445566778899aabbccddeeff   repeated: one job";
+
+/// `valo job submit`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The job's YAML file; `-` reads standard input
+    #[arg(required_unless_present = "file_flag", conflicts_with = "file_flag")]
+    file: Option<PathBuf>,
+    /// The same, as kubectl writes it
+    #[arg(short = 'f', long = "filename", id = "file_flag", value_name = "FILE")]
+    file_flag: Option<PathBuf>,
+    /// Stay until the verdict, and show who computed what
+    #[arg(short, long)]
+    watch: bool,
+    /// Names this submission: repeated with the same one it gives the same job (32 hexadecimal characters)
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+}
+
+/// What was submitted.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Submitted {
+    job: JobId,
+    /// Whether the same client id had made it before.
+    existing: bool,
+    client_id: String,
+    transaction: TransactionId,
+    fee: Amount,
+    escrow: Amount,
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let file = self.file.or(self.file_flag).context("name the job's YAML file")?;
+        let client_id = client_id(self.client_id.as_deref())?;
+        let client = context.client()?;
+        let prepared = prepare(context, &client, file).await?;
+        can_pay(context, &client, &prepared).await?;
+        if context.output.format == Format::Table && !context.output.quiet {
+            context.output.note(prepared.estimate.table());
+        }
+        context.confirm("Submit this job?")?;
+        // The passphrase is asked for before anything is sent.
+        let session = context.session(&client).await?;
+        upload(context, &client, &prepared).await?;
+
+        let now = client.status().await?.time;
+        let contract = prepared.plan.contract(now).map_err(|error| prepared.opened.at(error))?;
+        let name = contract.name.to_string();
+        let id_text = hex::encode(client_id);
+        context.output.note(format_args!("client id {id_text}: repeat with --client-id if this breaks off"));
+        let action = Action::SubmitJob { client_id: Some(client_id), contract };
+        let (receipt, made) = session.perform(action, FINALITY).await?;
+        let (job, existing) = match made {
+            Made::Job(job) => (job, false),
+            Made::ExistingJob(job) => (job, true),
+            other => bail!("the chain answered a job with {other:?}"),
+        };
+        answer(
+            context,
+            &receipt,
+            Submitted {
+                job,
+                existing,
+                client_id: id_text,
+                transaction: receipt.transaction,
+                fee: receipt.fee,
+                escrow: prepared.estimate.escrow,
+            },
+            &name,
+            self.watch,
+        )?;
+        if self.watch {
+            return watch::follow(context, &client, job).await;
+        }
+        Ok(())
+    }
+}
+
+fn answer(context: &Context, receipt: &Receipt, submitted: Submitted, name: &str, watched: bool) -> anyhow::Result<()> {
+    let how = if submitted.existing { "was submitted before" } else { "submitted" };
+    let line =
+        format!("job {} ({name}) {how} in block {}, for a fee of {} VALO", submitted.job, receipt.height, receipt.fee);
+    // With --watch, the answer of the command is the end of the job.
+    match (watched, context.output.format) {
+        (true, Format::Table) => print(line),
+        (true, _) => {
+            context.output.note(line);
+            Ok(())
+        }
+        (false, _) => {
+            context.output.show(&submitted, || format!("{line}\nfollow it with: valo job watch {}", submitted.job))
+        }
+    }
+}
+
+fn client_id(given: Option<&str>) -> anyhow::Result<[u8; 16]> {
+    let mut id = [0u8; 16];
+    match given {
+        Some(text) => hex::decode_to_slice(text, &mut id)
+            .map_err(|_| anyhow::anyhow!("`{text}` is not a client id: it takes 32 hexadecimal characters"))?,
+        None => {
+            getrandom::fill(&mut id).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?
+        }
+    }
+    Ok(id)
+}
+
+/// Says early that the account cannot pay.
+async fn can_pay(context: &Context, client: &Client, prepared: &Prepared) -> anyhow::Result<()> {
+    let key = context.public_key()?;
+    let account = match client.account(key).await {
+        Err(error) if error.is_not_found() => return Err(no_account(&key)),
+        account => account?,
+    };
+    let estimate = &prepared.estimate;
+    let needed = estimate.escrow.checked_add(estimate.max_fee).context("the budget is more than can exist")?;
+    ensure!(
+        account.balance >= needed,
+        "account {} has {} VALO; the budget and the fee take {needed} VALO",
+        account.number,
+        account.balance
+    );
+    Ok(())
+}
+
+/// Uploads what the node does not have.
+async fn upload(context: &Context, client: &Client, prepared: &Prepared) -> anyhow::Result<()> {
+    let blobs = &prepared.plan.blobs;
+    for hash in blobs.references() {
+        if client.blob_info(*hash).await?.is_none() {
+            context
+                .output
+                .warn(format_args!("the node itself does not hold blob {hash}; the job fails if no other node does"));
+        }
+    }
+    let total = blobs.uploads().map(|blob| blob.size).sum();
+    let bar = Bytes::new(context.output, total, "uploading");
+    let results = futures::stream::iter(blobs.uploads().map(|blob| upload_one(client, blob, &bar)));
+    let sent: Vec<bool> = results.buffer_unordered(PARALLEL_UPLOADS).try_collect().await?;
+    bar.finish();
+    let sent = u64::try_from(sent.into_iter().filter(|sent| *sent).count())?;
+    if sent > 0 {
+        context.output.note(format_args!("uploaded {} ({} in all)", human::plural(sent, "blob"), human::size(total)));
+    }
+    Ok(())
+}
+
+/// Uploads a blob unless it is there; whether it was not.
+async fn upload_one(client: &Client, blob: &Blob, bar: &Bytes) -> anyhow::Result<bool> {
+    if client.blob_info(blob.hash).await?.is_some() {
+        bar.add(blob.size);
+        return Ok(false);
+    }
+    let info = match &blob.contents {
+        Contents::Bytes(bytes) => client.upload_bytes(bytes.clone()).await?,
+        Contents::File { path, range } => client.upload_range(path, range.clone(), |_| {}).await?,
+    };
+    ensure!(
+        info.hash == blob.hash,
+        "{} changed while it was uploaded; submit again when nothing writes to it",
+        blob.label
+    );
+    bar.add(blob.size);
+    Ok(true)
+}

@@ -1,0 +1,96 @@
+//! `valo run`: a node, from its data folder, until it is stopped.
+
+use crate::{
+    cli::{context::Context, devnet::Ready, output::Format, output::print},
+    node::{DataFolder, Node},
+};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use std::{io::Read, path::PathBuf, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time::timeout,
+};
+
+/// How long a node may take to stop in order.
+const STOP: Duration = Duration::from_secs(15);
+
+const EXAMPLES: &str = "\
+Examples:
+  valo init --home node --genesis genesis.json --peer 203.0.113.4:7001
+  valo run --home node
+
+Runs in the foreground. Ctrl-C or SIGTERM stops it in order; what was finalized is on disk at
+any moment.
+VALO_LOG sets what is logged, as in VALO_LOG=debug,libp2p=warn.";
+
+/// `valo run`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Data folder of the node: `valo init` makes one
+    #[arg(long, value_name = "FOLDER")]
+    home: PathBuf,
+    /// Stop when standard input closes: whoever started it has gone
+    #[arg(long, hide = true)]
+    with_parent: bool,
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub async fn run(self, context: &Context) -> anyhow::Result<()> {
+        // Listened for before anything starts, so that no signal is lost.
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+        let parent = self.with_parent.then(parent_gone).transpose()?;
+        let parent_gone = async {
+            match parent {
+                Some(gone) => drop(gone.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(parent_gone);
+        let folder = DataFolder::new(&self.home);
+        let node = tokio::select! {
+            node = Node::start(&folder) => node?,
+            () = &mut parent_gone => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
+        let ready = Ready { key: node.key(), api: node.api() };
+        match context.output.format {
+            Format::Table => print(format_args!("node {} serves at http://{}", ready.key.short(), ready.api))?,
+            _ => context.output.show(&ready, String::new)?,
+        }
+        let failure = tokio::select! {
+            reason = node.failed() => Some(reason),
+            () = &mut parent_gone => None,
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+        };
+        let in_order = timeout(STOP, node.stop()).await.is_ok();
+        match failure {
+            Some(reason) => bail!("{reason}"),
+            None if !in_order => {
+                bail!("the node did not stop within {} s; what was finalized is on disk", STOP.as_secs())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Told when standard input closes. The thread ends with the process.
+fn parent_gone() -> anyhow::Result<oneshot::Receiver<()>> {
+    let (gone, told) = oneshot::channel();
+    let watch = move || {
+        let mut byte = [0u8; 64];
+        while matches!(std::io::stdin().read(&mut byte), Ok(1..)) {}
+        let _ = gone.send(());
+        // Whatever keeps the process, it does not outlive its parent for long.
+        std::thread::sleep(STOP.saturating_add(Duration::from_secs(3)));
+        std::process::exit(1);
+    };
+    std::thread::Builder::new().name("parent".to_owned()).spawn(watch).context("cannot watch the parent")?;
+    Ok(told)
+}

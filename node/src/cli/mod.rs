@@ -1,0 +1,104 @@
+//! The `valo` command line, also found by kubectl as `kubectl-valo`.
+//!
+//! A command is one file in [`commands`]: its flags and what it does. It talks to nodes through `valo-client` only. Answers
+//! go to standard output as a table, JSON or YAML; remarks and progress go to standard error; whatever fails ends
+//! with one line there and exit code 1.
+
+mod arguments;
+mod commands;
+mod context;
+pub mod contract;
+pub mod devnet;
+pub mod human;
+pub mod keys;
+mod output;
+mod profile;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, FromArgMatches};
+use context::Context;
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = match parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        // Prints help or what is wrong with the usage, and ends with 0 or 2.
+        Err(error) => error.exit(),
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let head = console::style("error:").for_stderr().red().bold();
+            let _ = writeln!(std::io::stderr(), "{head} {}", output::error_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The tree of commands, as it is named in help: `kubectl valo` when kubectl called it.
+fn tree(program: Option<&OsString>) -> clap::Command {
+    let called = program.map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
+    let name = if called.is_some_and(|name| name.starts_with("kubectl-")) { "kubectl valo" } else { "valo" };
+    Arguments::command().bin_name(name)
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut tree = tree(arguments.first());
+    let matches = tree.try_get_matches_from_mut(arguments)?;
+    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut tree))
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { global, command } = arguments;
+    if let Command::Completions(arguments) = command {
+        return arguments.run(tree(None));
+    }
+    logging(&global, matches!(command, Command::Run(_)));
+    let context = Context::new(global)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Key(arguments) => arguments.run(&context.with_profile()?),
+            Command::Profile(arguments) => arguments.run(context).await,
+            Command::Job(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Verify(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Send(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Account(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Node(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Tier(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Block(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Tx(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Blob(arguments) => arguments.run(&context.with_profile()?).await,
+            Command::Dev(arguments) => arguments.run(context).await,
+            Command::Init(arguments) => arguments.run(&context),
+            Command::Run(arguments) => arguments.run(&context).await,
+            Command::Bench(arguments) => arguments.run(&context).await,
+            Command::Completions(_) => Ok(()),
+        }
+    })
+}
+
+/// Logs on standard error: those of a node, or what goes wrong below a command, for whoever asks with `-v` or `VALO_LOG`.
+fn logging(global: &arguments::Global, is_node: bool) {
+    let level = match (is_node, global.verbose) {
+        (false, 0) => "error",
+        (true, 0) => "info,libp2p=error,iroh=error,noq=error,netwatch=error,portmapper=error,arc_malachitebft=error",
+        (_, 1) => "info,valo=debug",
+        (_, _) => "debug",
+    };
+    let filter = std::env::var("VALO_LOG").unwrap_or_else(|_| level.to_owned());
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let colour = std::io::stderr().is_terminal() && console::colors_enabled_stderr();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
+    let _ = log.try_init();
+}

@@ -1,0 +1,264 @@
+//! Starting and stopping the engine.
+
+use super::{
+    app::{App, Followers},
+    codec::BorshCodec,
+    context::{Address, Context},
+    signing::{ChainVerifier, NodeSigner},
+};
+use crate::chain::{
+    BlockStore, Chain, ChainError, ChainHandle, TransactionSource, Wake,
+    handle::{REQUEST_QUEUE, SUBSCRIPTION_QUEUE},
+};
+use bytesize::ByteSize;
+use malachitebft_app_channel::{
+    ConsensusContext, EngineBuilder, NetworkContext, NetworkIdentity, RequestContext, Signer as _, SyncContext,
+    WalContext,
+    app::{config::NodeConfig, engine::node::NodeRef, net::Multiaddr, types::Keypair},
+};
+use malachitebft_codec::Codec as _;
+use malachitebft_config::{ConsensusConfig, DiscoveryConfig, P2pConfig, PubSubProtocol, ValuePayload, ValueSyncConfig};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use valo_ledger::Store;
+use valo_protocol::{Genesis, SecretKey, block::MAX_BLOCK};
+
+/// What the engine needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The chain.
+    pub genesis: Arc<Genesis>,
+    /// The node's key: of its votes, and of its identity in the network.
+    pub key: SecretKey,
+    /// A name for logs and metrics.
+    pub name: String,
+    /// Where to listen for other nodes.
+    pub listen: SocketAddr,
+    /// Other nodes, as [`peer_address`] reads them. They are dialled for ever.
+    pub peers: Vec<String>,
+    /// Whether every node is connected to every validator. Messages then go straight to their readers,
+    /// without gossip: about twice as fast.
+    pub fully_connected: bool,
+    /// File of the write-ahead log of votes.
+    pub log: PathBuf,
+}
+
+/// Why consensus does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The chain cannot be opened.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A malformed address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The engine does not start.
+    #[error("cannot start the consensus engine: {0}")]
+    Engine(String),
+}
+
+/// Why a text is not the address of a peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not the address of a peer: write host:port, or a multiaddress such as /dns/validator-0/tcp/26656")]
+pub struct AddressError(pub String);
+
+/// The address of a peer: `host:port`, where a name is resolved anew at each dial, or a multiaddress.
+pub fn peer_address(text: &str) -> Result<Multiaddr, AddressError> {
+    let malformed = || AddressError(text.to_owned());
+    if text.starts_with('/') {
+        return text.parse().map_err(|_| malformed());
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return multiaddress(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
+    let port: u16 = port.parse().map_err(|_| malformed())?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if host.is_empty() || !host.bytes().all(plain) {
+        return Err(malformed());
+    }
+    format!("/dns/{host}/tcp/{port}").parse().map_err(|_| malformed())
+}
+
+fn multiaddress(address: SocketAddr) -> Result<Multiaddr, AddressError> {
+    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
+    let text = format!("/{family}/{}/tcp/{}", address.ip(), address.port());
+    text.parse().map_err(|_| AddressError(text))
+}
+
+/// Running consensus. Dropping it leaves it running until the process ends; see [`Consensus::stop`].
+#[derive(Debug)]
+pub struct Consensus {
+    handle: ChainHandle,
+    engine: NodeRef,
+    stop: oneshot::Sender<()>,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+}
+
+impl Consensus {
+    /// The handle for the rest of the node.
+    pub fn handle(&self) -> &ChainHandle {
+        &self.handle
+    }
+
+    /// Waits until consensus ends by itself: a fault of this node, with its reason.
+    pub fn ended(&self) -> impl Future<Output = Result<(), String>> + Send + 'static {
+        let mut ended = self.ended.clone();
+        async move {
+            match ended.wait_for(Option::is_some).await {
+                Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+                Err(_) => Err("the chain's thread died".to_owned()),
+            }
+        }
+    }
+
+    /// Stops engine and chain. What was finalized is on disk; what was under way is in the log.
+    pub async fn stop(self) {
+        let ended = self.ended();
+        let _ = self.stop.send(());
+        // First the parts, which log and answer, then their supervisor.
+        let patience = Some(Duration::from_secs(5));
+        self.engine.get_cell().stop_children_and_wait(None, patience).await;
+        let _ = self.engine.stop_and_wait(None, patience).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    }
+}
+
+#[derive(Debug, Clone)]
+struct EngineConfig {
+    name: String,
+    consensus: ConsensusConfig,
+    sync: ValueSyncConfig,
+}
+
+impl NodeConfig for EngineConfig {
+    fn moniker(&self) -> &str {
+        &self.name
+    }
+
+    fn consensus(&self) -> &ConsensusConfig {
+        &self.consensus
+    }
+
+    fn consensus_mut(&mut self) -> &mut ConsensusConfig {
+        &mut self.consensus
+    }
+
+    fn value_sync(&self) -> &ValueSyncConfig {
+        &self.sync
+    }
+
+    fn value_sync_mut(&mut self) -> &mut ValueSyncConfig {
+        &mut self.sync
+    }
+}
+
+fn engine_config(config: &Config) -> Result<EngineConfig, AddressError> {
+    let block = ByteSize::b(u64::try_from(MAX_BLOCK).unwrap_or(u64::MAX));
+    let p2p = P2pConfig {
+        listen_addr: multiaddress(config.listen)?,
+        persistent_peers: config.peers.iter().map(|peer| peer_address(peer)).collect::<Result<_, _>>()?,
+        protocol: if config.fully_connected { PubSubProtocol::Broadcast } else { PubSubProtocol::default() },
+        // Parts are far smaller than a block; answers to late nodes carry several blocks.
+        pubsub_max_size: block,
+        rpc_max_size: ByteSize::b(block.as_u64().saturating_mul(4)),
+        discovery: DiscoveryConfig {
+            // Many nodes behind one address: one machine, one NAT, one ingress.
+            max_connections_per_ip: 1000,
+            ip_throttle_duration: Duration::ZERO,
+            ..DiscoveryConfig::default()
+        },
+        ..P2pConfig::default()
+    };
+    Ok(EngineConfig {
+        name: config.name.clone(),
+        consensus: ConsensusConfig {
+            enabled: true,
+            p2p,
+            value_payload: ValuePayload::ProposalAndParts,
+            ..ConsensusConfig::default()
+        },
+        sync: ValueSyncConfig {
+            status_update_interval: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(5),
+            max_response_size: ByteSize::b(block.as_u64().saturating_mul(3)),
+            batch_size: 20,
+            ..ValueSyncConfig::default()
+        },
+    })
+}
+
+/// Opens the chain and joins consensus. `store` is the state, `blocks` the rest of the same disk.
+pub async fn start<S: Store + Send + 'static>(
+    config: Config,
+    store: S,
+    blocks: Arc<dyn BlockStore>,
+    transactions: Arc<dyn TransactionSource>,
+    wake: Wake,
+) -> Result<Consensus, StartError> {
+    let engine_config = engine_config(&config)?;
+    let chain = Chain::open(config.genesis.clone(), config.key.clone(), store, blocks, transactions)?;
+    let genesis = chain.ledger().genesis_hash();
+
+    let failed = |error: &dyn std::fmt::Display| StartError::Engine(error.to_string());
+    let key = config.key.public();
+    let signer = NodeSigner::new(config.key.clone(), genesis);
+    let identity = Keypair::ed25519_from_bytes(*config.key.seed()).map_err(|error| failed(&error))?;
+    let peer = identity.public().to_peer_id().to_bytes();
+    let proof = signer.sign_validator_proof(key.0.to_vec(), peer).await.map_err(|error| failed(&error))?;
+    let proof = BorshCodec.encode(&proof).map_err(|error| failed(&error))?;
+    let identity = NetworkIdentity::new_validator(config.name.clone(), identity, Address(key).to_string(), proof);
+    let verifier = ChainVerifier::new(genesis);
+    let (channels, engine) = EngineBuilder::new(Context, engine_config)
+        .with_default_wal(WalContext::new(config.log.clone(), BorshCodec))
+        .with_default_network(NetworkContext::new(identity, BorshCodec))
+        .with_default_sync(SyncContext::new(BorshCodec))
+        .with_default_consensus(ConsensusContext::new_validator(Address(key), Box::new(verifier), Box::new(signer)))
+        .with_default_request(RequestContext::new(16))
+        .build()
+        .await
+        .map_err(|error| failed(&error))?;
+
+    let (tip_sender, tip) = watch::channel(chain.tip());
+    let (finalized, _) = broadcast::channel(SUBSCRIPTION_QUEUE);
+    let (requests, request_queue) = mpsc::channel(REQUEST_QUEUE);
+    let (stop, stopped) = oneshot::channel();
+    let (end, ended) = watch::channel(None);
+    let handle = ChainHandle { tip, finalized: finalized.clone(), wake: wake.clone(), requests };
+    let followers = Followers { tip: tip_sender, finalized };
+    let app = App::new(chain, channels, followers, wake, request_queue);
+    let runtime = tokio::runtime::Handle::current();
+    let supervisor = engine.actor.clone();
+    // Blocks are judged and executed here, so that they never hold up the engine's timers and the network.
+    let body = move || {
+        let outcome = runtime.block_on(app.run(stopped)).map_err(|error| error.to_string());
+        if let Err(reason) = &outcome {
+            tracing::error!(%reason, "the chain stops");
+            supervisor.get_cell().stop_children(None);
+            supervisor.stop(None);
+        }
+        end.send_replace(Some(outcome));
+    };
+    thread::Builder::new().name("valo-chain".to_owned()).spawn(body).map_err(|error| failed(&error))?;
+    Ok(Consensus { handle, engine: engine.actor, stop, ended })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_peers() {
+        for (text, expected) in [
+            ("127.0.0.1:26656", "/ip4/127.0.0.1/tcp/26656"),
+            ("[::1]:1", "/ip6/::1/tcp/1"),
+            ("validator-0.validators:26656", "/dns/validator-0.validators/tcp/26656"),
+            ("/dns4/host/tcp/7", "/dns4/host/tcp/7"),
+        ] {
+            assert_eq!(peer_address(text).map(|address| address.to_string()), Ok(expected.to_owned()));
+        }
+        for text in ["", "host", "host:", "host:99999", ":80", "a/b:80", "/nonsense/7"] {
+            assert_eq!(peer_address(text), Err(AddressError(text.to_owned())));
+        }
+    }
+}

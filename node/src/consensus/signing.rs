@@ -1,0 +1,177 @@
+//! Signatures for the engine: the protocol's signed bytes, the strict rule.
+
+use super::context::{Context, Ed25519, Proposal, Vote};
+use async_trait::async_trait;
+use bytes::Bytes;
+use malachitebft_core_types::{SignedMessage, SigningScheme as _, ValidatorProof, VoteExtensionScope};
+use malachitebft_signing::{Error, Signer, VerificationResult, Verifier};
+use valo_protocol::{GenesisHash, PublicKey, SecretKey, Signature, domain};
+
+/// Signs with the node's key for one chain.
+#[derive(Debug, Clone)]
+pub struct NodeSigner {
+    key: SecretKey,
+    genesis: GenesisHash,
+}
+
+impl NodeSigner {
+    /// A signer for a chain.
+    pub fn new(key: SecretKey, genesis: GenesisHash) -> Self {
+        Self { key, genesis }
+    }
+
+    /// Signs a vote.
+    pub fn vote(&self, vote: &Vote) -> Signature {
+        self.key.sign(&vote.protocol().signed_bytes(&self.genesis))
+    }
+
+    /// Signs a proposal.
+    pub fn proposal(&self, proposal: &Proposal) -> Signature {
+        self.key.sign(&proposal.protocol().signed_bytes(&self.genesis))
+    }
+}
+
+/// Verifies for one chain.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainVerifier {
+    genesis: GenesisHash,
+}
+
+impl ChainVerifier {
+    /// A verifier for a chain.
+    pub fn new(genesis: GenesisHash) -> Self {
+        Self { genesis }
+    }
+
+    /// Whether `key` signed a vote.
+    pub fn vote(&self, vote: &Vote, signature: &Signature, key: &PublicKey) -> bool {
+        key.verify_strict(&vote.protocol().signed_bytes(&self.genesis), signature)
+    }
+
+    /// Whether `key` signed a proposal.
+    pub fn proposal(&self, proposal: &Proposal, signature: &Signature, key: &PublicKey) -> bool {
+        key.verify_strict(&proposal.protocol().signed_bytes(&self.genesis), signature)
+    }
+}
+
+/// What a validator signs to show which network peer it is.
+fn validator_proof_bytes(genesis: &GenesisHash, key: &[u8], peer: &[u8]) -> Vec<u8> {
+    [domain::VALIDATOR_PROOF, genesis.as_bytes(), &ValidatorProof::<Context>::signing_bytes(key, peer)].concat()
+}
+
+fn no_extensions() -> Error {
+    Error::from_source("votes carry no extensions on this chain")
+}
+
+#[async_trait]
+impl Signer<Context> for NodeSigner {
+    async fn sign_vote(&self, vote: Vote) -> Result<SignedMessage<Context, Vote>, Error> {
+        let signature = self.vote(&vote);
+        Ok(SignedMessage::new(vote, signature))
+    }
+
+    async fn sign_proposal(&self, proposal: Proposal) -> Result<SignedMessage<Context, Proposal>, Error> {
+        let signature = self.proposal(&proposal);
+        Ok(SignedMessage::new(proposal, signature))
+    }
+
+    async fn sign_vote_extension(
+        &self,
+        _scope: VoteExtensionScope<Context>,
+        _extension: Bytes,
+    ) -> Result<SignedMessage<Context, Bytes>, Error> {
+        Err(no_extensions())
+    }
+
+    async fn sign_validator_proof(&self, key: Vec<u8>, peer: Vec<u8>) -> Result<ValidatorProof<Context>, Error> {
+        let signature = self.key.sign(&validator_proof_bytes(&self.genesis, &key, &peer));
+        Ok(ValidatorProof::new(key, peer, signature))
+    }
+}
+
+#[async_trait]
+impl Verifier<Context> for ChainVerifier {
+    async fn verify_signed_vote(
+        &self,
+        vote: &Vote,
+        signature: &Signature,
+        key: &PublicKey,
+    ) -> Result<VerificationResult, Error> {
+        Ok(VerificationResult::from_bool(self.vote(vote, signature, key)))
+    }
+
+    async fn verify_signed_proposal(
+        &self,
+        proposal: &Proposal,
+        signature: &Signature,
+        key: &PublicKey,
+    ) -> Result<VerificationResult, Error> {
+        Ok(VerificationResult::from_bool(self.proposal(proposal, signature, key)))
+    }
+
+    async fn verify_signed_vote_extension(
+        &self,
+        _scope: &VoteExtensionScope<Context>,
+        _extension: &Bytes,
+        _signature: &Signature,
+        _key: &PublicKey,
+    ) -> Result<VerificationResult, Error> {
+        Ok(VerificationResult::Invalid)
+    }
+
+    async fn verify_validator_proof(&self, proof: &ValidatorProof<Context>) -> Result<VerificationResult, Error> {
+        let bytes = validator_proof_bytes(&self.genesis, &proof.public_key, &proof.peer_id);
+        let valid =
+            Ed25519::decode_public_key(&proof.public_key).is_ok_and(|key| key.verify_strict(&bytes, &proof.signature));
+        Ok(VerificationResult::from_bool(valid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::context::{Address, Height, Value};
+    use malachitebft_core_types::{Context as _, NilOrVal, Round};
+    use valo_protocol::{BlockId, ValidatorSet, vote};
+
+    /// What the engine signs, a light client verifies without it.
+    #[test]
+    fn precommits_make_a_certificate_of_the_protocol() {
+        let genesis = GenesisHash([7; 32]);
+        let key = SecretKey::from_seed([1; 32]);
+        let vote = Context.new_precommit(
+            Height(valo_protocol::Height(3)),
+            Round::new(2),
+            NilOrVal::Val(Value(BlockId([9; 32]))),
+            Address(key.public()),
+        );
+        let signature = NodeSigner::new(key.clone(), genesis).vote(&vote);
+        let member = valo_protocol::Validator { key: key.public(), power: 5, owner: Default::default() };
+        let certificate = vote::Certificate {
+            height: valo_protocol::Height(3),
+            round: valo_protocol::Round(2),
+            block: BlockId([9; 32]),
+            signatures: valo_protocol::bytes::BoundedVec::new(vec![vote::CommitSignature {
+                validator: key.public(),
+                signature,
+            }])
+            .unwrap(),
+        };
+        let set = ValidatorSet::new(vec![member]).unwrap();
+        assert_eq!(certificate.verify(&genesis, &set), Ok(()));
+        assert!(certificate.verify(&GenesisHash([8; 32]), &set).is_err(), "another chain");
+    }
+
+    #[test]
+    fn a_proof_of_one_peer_is_not_one_of_another() {
+        let genesis = GenesisHash([7; 32]);
+        let key = SecretKey::from_seed([1; 32]);
+        let signer = NodeSigner::new(key.clone(), genesis);
+        let signature = signer.key.sign(&validator_proof_bytes(&genesis, &key.public().0, b"peer"));
+        for (peer, expected) in [(&b"peer"[..], true), (b"other", false)] {
+            let proof = ValidatorProof::<Context>::new(key.public().0.to_vec(), peer.to_vec(), signature);
+            let result = futures::executor::block_on(ChainVerifier::new(genesis).verify_validator_proof(&proof));
+            assert_eq!(result.unwrap().is_valid(), expected);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The node's network: one iroh endpoint, the members it talks to, and the protocols on it.
+//!
+//! Between validators, consensus has its own transport. All else runs here: transactions
+//! ([`flood`]), blobs (`crate::blobs`), and the small exchange by which nodes that know one seed
+//! learn the others. A node is dialed by its ed25519 key, so every connection is authenticated
+//! both ways before a byte is read; who is a member is decided by the chain and told through
+//! [`Members`].
+//!
+//! ```text
+//!  Members (from the chain)        NetworkConfig (seeds, limits)
+//!       |                                |
+//!  +----v--------------------------------v-----+
+//!  | Network: endpoint, admission, addresses,  |
+//!  |          standing (bans), dialing         |
+//!  +----+--------------+----------------+------+
+//!       |              |                |
+//!   valo/flood/1   valo/peers/1   iroh-blobs, valo/blobs-who/1
+//! ```
+//!
+//! Order of start: [`Network::bind`], then the protocols that need it ([`flood::Flood::start`],
+//! `Blobs::open`), then [`Network::serve`] with all of them; [`Network::shutdown`] ends it.
+
+mod addresses;
+mod config;
+mod connections;
+mod dial;
+mod exchange;
+pub mod flood;
+mod key;
+mod members;
+mod pool;
+mod standing;
+mod transport;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use iroh::{
+    Endpoint,
+    endpoint::Connection,
+    protocol::{DynProtocolHandler, Router},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+use valo_protocol::PublicKey;
+
+pub(crate) use self::key::from_endpoint_id;
+use self::{
+    addresses::{AddressBook, Source},
+    connections::{ConnectionLimits, Connections},
+    pool::Pool,
+    standing::Standing,
+};
+pub use self::{
+    config::{NetworkConfig, Seed},
+    connections::CloseCode,
+    dial::DialError,
+    members::Members,
+    standing::{BAN_POINTS, Offence, Refusal},
+};
+
+/// How long a shutdown may take before the endpoint is dropped as it is.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why the network could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The UDP socket could not be bound.
+    #[error("cannot listen on UDP {address}: {source}; choose another address, or port 0")]
+    Bind {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// [`Network::serve`] was called twice.
+    #[error("the network already serves its protocols; pass all of them in one call")]
+    AlreadyServing,
+}
+
+/// A protocol to be served: its name in the handshake, and who answers it.
+#[derive(Debug)]
+pub struct Protocol {
+    /// The ALPN.
+    pub alpn: &'static [u8],
+    /// Called with each accepted connection.
+    pub handler: Box<dyn DynProtocolHandler>,
+}
+
+/// The network of one node. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Network {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    key: PublicKey,
+    config: NetworkConfig,
+    endpoint: Endpoint,
+    members: Members,
+    standing: Arc<Standing>,
+    connections: Connections,
+    addresses: Mutex<AddressBook>,
+    /// Bumped when the address book learned something.
+    news: watch::Sender<u64>,
+    /// Nodes with which a lasting connection is open.
+    peers: watch::Sender<BTreeSet<PublicKey>>,
+    pool: Pool,
+    router: OnceLock<Router>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Network {
+    /// Binds the socket. Nothing is dialed and nothing accepted yet.
+    pub async fn bind(config: NetworkConfig, members: Members) -> Result<Self, NetworkError> {
+        let standing = Arc::new(Standing::new(config.ban));
+        let connections = Connections::new(
+            members.clone(),
+            standing.clone(),
+            ConnectionLimits {
+                total: config.max_connections,
+                per_node: config.max_connections_per_node,
+                guests: config.max_guests,
+                admit_guests: config.admit_guests,
+            },
+        );
+        let endpoint = transport::bind(&config.secret_key, config.bind, connections.clone()).await?;
+        let key = from_endpoint_id(endpoint.id());
+        let mut addresses = AddressBook::new(key, config.backoff_start, config.backoff_limit);
+        let now = Instant::now();
+        for seed in &config.seeds {
+            addresses.learn(seed.key, seed.addresses.clone(), Source::Seed, now);
+        }
+        let network = Self {
+            inner: Arc::new(Inner {
+                key,
+                config,
+                endpoint,
+                members,
+                standing,
+                connections,
+                addresses: Mutex::new(addresses),
+                news: watch::Sender::new(0),
+                peers: watch::Sender::new(BTreeSet::new()),
+                pool: Pool::default(),
+                router: OnceLock::new(),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }),
+        };
+        network.spawn(network.clone().follow_members());
+        info!(key = %network.key(), addresses = ?network.own_addresses(), "network bound");
+        Ok(network)
+    }
+
+    /// Starts to accept connections for these protocols and for the exchange of peers.
+    pub fn serve(&self, protocols: impl IntoIterator<Item = Protocol>) -> Result<(), NetworkError> {
+        let mut protocols: Vec<_> = protocols.into_iter().collect();
+        protocols.push(exchange::protocol(self));
+        let mut first = false;
+        self.inner.router.get_or_init(|| {
+            first = true;
+            protocols
+                .into_iter()
+                .fold(Router::builder(self.inner.endpoint.clone()), |builder, protocol| {
+                    builder.accept(protocol.alpn, protocol.handler)
+                })
+                .spawn()
+        });
+        if first { Ok(()) } else { Err(NetworkError::AlreadyServing) }
+    }
+
+    /// This node's key.
+    pub fn key(&self) -> PublicKey {
+        self.inner.key
+    }
+
+    /// The address the socket is bound to.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.inner.endpoint.bound_sockets().first().copied()
+    }
+
+    /// What others should put into their configuration to reach this node.
+    pub fn as_seed(&self) -> Seed {
+        Seed { key: self.key(), addresses: self.own_addresses() }
+    }
+
+    /// The members this network accepts.
+    pub fn members(&self) -> &Members {
+        &self.inner.members
+    }
+
+    /// Nodes with which a lasting connection is open, and every change of that set.
+    pub fn peers(&self) -> watch::Receiver<BTreeSet<PublicKey>> {
+        self.inner.peers.subscribe()
+    }
+
+    /// Adds addresses of a node, from wherever the caller has them (the chain, a command line).
+    pub fn learn(&self, key: PublicKey, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.note(key, addresses, Source::Seed);
+    }
+
+    /// Counts an offence against a node; at [`BAN_POINTS`] it is disconnected and refused for the
+    /// configured time. True when that happened now.
+    pub fn offend(&self, key: PublicKey, offence: Offence) -> bool {
+        let banned = self.inner.standing.offend(key, offence, Instant::now());
+        if banned {
+            warn!(peer = %key, ?offence, ban = ?self.inner.config.ban, "banned a peer");
+            self.inner.connections.close(&key, CloseCode::Banned, "banned for invalid data");
+        }
+        banned
+    }
+
+    /// Why a node is refused at present, if it is.
+    pub fn refusal(&self, key: &PublicKey) -> Option<Refusal> {
+        self.inner.standing.refusal(key, Instant::now())
+    }
+
+    /// A connection for a protocol, shared with other callers; dialed when there is none.
+    pub async fn connection(&self, key: PublicKey, alpn: &'static [u8]) -> Result<Connection, DialError> {
+        self.inner.pool.get(self, key, alpn).await
+    }
+
+    /// Gives up a shared connection that does not answer, so that the next caller dials anew.
+    pub async fn forget(&self, key: PublicKey, alpn: &'static [u8], stale: &Connection) {
+        self.inner.pool.forget(key, alpn, stale).await;
+    }
+
+    /// Closes all connections and stops all tasks of the network. Takes a few seconds at most.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        let finish = async {
+            self.inner.tasks.wait().await;
+            if let Some(router) = self.inner.router.get()
+                && let Err(error) = router.shutdown().await
+            {
+                warn!(%error, "a protocol handler panicked");
+            }
+            self.inner.endpoint.close().await;
+        };
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, finish).await.is_err() {
+            warn!("connections did not close in time and were dropped");
+        }
+        self.inner.peers.send_modify(BTreeSet::clear);
+    }
+
+    pub(crate) fn config(&self) -> &NetworkConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.inner.stop
+    }
+
+    /// Runs a task until the network stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.inner.stop.clone();
+        self.inner.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Runs a task that watches [`Network::stopping`] itself, to leave in an orderly way.
+    pub(crate) fn spawn_orderly(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.inner.tasks.spawn(task)
+    }
+
+    pub(crate) fn set_peer(&self, key: PublicKey, connected: bool) {
+        self.inner.peers.send_if_modified(|peers| if connected { peers.insert(key) } else { peers.remove(&key) });
+    }
+
+    pub(crate) fn slow(&self, key: PublicKey) {
+        self.inner.standing.slow(key, Instant::now());
+    }
+
+    /// Whether this network wants to talk to a node at all.
+    pub(crate) fn accepts(&self, key: &PublicKey) -> bool {
+        self.inner.config.admit_guests || self.inner.members.contains(key)
+    }
+
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.inner.news.subscribe()
+    }
+
+    fn own_addresses(&self) -> Vec<SocketAddr> {
+        if !self.inner.config.advertise.is_empty() {
+            return self.inner.config.advertise.clone();
+        }
+        self.inner.endpoint.bound_sockets().into_iter().filter(|address| !address.ip().is_unspecified()).collect()
+    }
+
+    fn note(&self, key: PublicKey, addresses: impl IntoIterator<Item = SocketAddr>, source: Source) {
+        let learned = self.book(|book| book.learn(key, addresses, source, Instant::now()));
+        if learned {
+            self.inner.news.send_modify(|news| *news = news.wrapping_add(1));
+        }
+    }
+
+    pub(crate) fn book<T>(&self, with: impl FnOnce(&mut AddressBook) -> T) -> T {
+        let mut book = self.inner.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        with(&mut book)
+    }
+
+    /// Disconnects and forgets nodes that leave the set of members.
+    async fn follow_members(self) {
+        let mut changes = self.inner.members.watch();
+        while changes.changed().await.is_ok() {
+            self.inner.connections.close_strangers();
+            let seeds = &self.inner.config.seeds;
+            let members = &self.inner.members;
+            self.book(|book| {
+                book.retain(|key| members.contains(key) || seeds.iter().any(|seed| seed.key == *key));
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Network")
+            .field("key", &self.inner.key)
+            .field("local_address", &self.local_address())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! The worker's loop: holds what the chain asks of this node against what it is doing.
+
+use super::{
+    ChainAccess, ChainError, Me,
+    journal::{AssignmentKey, Entry, Journal, JournalError},
+    run::{Executor, Outcome},
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use valo_ledger::jobs::{Assignment, AssignmentState};
+use valo_protocol::{
+    Action, Amount, GenesisHash, SecretKey, Transaction, Varint,
+    bytes::BoundedVec,
+    job::JobId,
+    registry::NodeState,
+    transaction::{AbstainEntry, AbstainReason, CommitEntry, MAX_ENTRIES, RevealEntry, commitment},
+};
+
+/// Why the worker stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Its journal cannot be written: it must not say anything more.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The chain's state cannot be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+/// Everything the loop owns.
+#[derive(Debug)]
+pub struct Duty<C> {
+    /// The chain.
+    pub chain: Arc<C>,
+    /// Runs assignments.
+    pub executor: Executor<C>,
+    /// What was decided.
+    pub journal: Journal,
+    /// The node's key: signs messages.
+    pub key: SecretKey,
+    /// Which chain this is.
+    pub genesis: GenesisHash,
+    /// Assignments run at a time.
+    pub slots: usize,
+}
+
+struct Running {
+    cancel: CancellationToken,
+}
+
+/// Runs the worker until `stop`. Returns early only when it can no longer work safely.
+pub async fn start<C: ChainAccess>(mut duty: Duty<C>, stop: CancellationToken) -> Result<(), WorkerError> {
+    let mut heights = duty.chain.heights();
+    let mut running: BTreeMap<AssignmentKey, Running> = BTreeMap::new();
+    let mut runs: JoinSet<(AssignmentKey, Outcome)> = JoinSet::new();
+    let mut messages: JoinSet<Result<(), ChainError>> = JoinSet::new();
+    loop {
+        duty.reconcile(&mut running, &mut runs, &mut messages)?;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(finished) = runs.join_next() => match finished {
+                Ok((key, outcome)) => {
+                    running.remove(&key);
+                    duty.decide(key, outcome)?;
+                }
+                // A panic in a run is this machine's failure; the next pass starts it anew or abstains.
+                Err(failure) => error!(%failure, "a run broke down"),
+            },
+            Some(sent) = messages.join_next() => {
+                if let Ok(Err(refused)) = sent {
+                    debug!(%refused, "will look again at the next block");
+                    wait_for_block(&mut heights, &stop).await;
+                }
+            },
+            changed = heights.changed() => if changed.is_err() { break },
+        }
+    }
+    for run in running.values() {
+        run.cancel.cancel();
+    }
+    runs.shutdown().await;
+    Ok(())
+}
+
+async fn wait_for_block(heights: &mut watch::Receiver<valo_protocol::Height>, stop: &CancellationToken) {
+    tokio::select! {
+        _ = heights.changed() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+impl<C: ChainAccess> Duty<C> {
+    /// One pass: start what is new, stop what is no longer wanted, say what is due.
+    fn reconcile(
+        &mut self,
+        running: &mut BTreeMap<AssignmentKey, Running>,
+        runs: &mut JoinSet<(AssignmentKey, Outcome)>,
+        messages: &mut JoinSet<Result<(), ChainError>>,
+    ) -> Result<(), WorkerError> {
+        let Some(me) = self.chain.me()? else { return Ok(()) };
+        let assignments = self.chain.assignments(me.node)?;
+        self.settle(&assignments, running)?;
+        for assignment in &assignments {
+            let key = (assignment.shard, assignment.attempt);
+            let wanted = matches!(assignment.state, AssignmentState::Assigned { .. });
+            if wanted && self.journal.get(&key).is_none() && !running.contains_key(&key) && running.len() < self.slots {
+                let cancel = CancellationToken::new();
+                info!(shard = %assignment.shard, attempt = %assignment.attempt, "assigned");
+                let run = self.executor.clone().run(*assignment, cancel.clone());
+                runs.spawn(async move { (key, run.await) });
+                running.insert(key, Running { cancel });
+            }
+        }
+        // One message at a time, built on the last finalized state: a refused one never leaves a gap in the nonces
+        // that would hold up a later one, such as a reveal whose window is closing.
+        if messages.is_empty()
+            && let Some(action) = self.due(&me, &assignments)
+        {
+            let nonce = Varint(me.nonce);
+            let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action };
+            let submission = self.chain.submit(transaction.sign(&self.genesis, &self.key));
+            messages.spawn(async move { submission.await.map(|_| ()) });
+        }
+        Ok(())
+    }
+
+    /// Cancels runs and forgets decisions that the chain no longer asks for.
+    fn settle(&mut self, assignments: &[Assignment], running: &mut BTreeMap<AssignmentKey, Running>) -> Result<(), WorkerError> {
+        let asked = |key: &AssignmentKey| assignments.iter().any(|wanted| (wanted.shard, wanted.attempt) == *key);
+        for (key, run) in running.iter() {
+            if !asked(key) {
+                run.cancel.cancel();
+            }
+        }
+        let settled: Vec<AssignmentKey> = self.journal.keys().filter(|key| !asked(key)).collect();
+        for key in settled {
+            // A job that the state does not know yet is one that it has not caught up to.
+            if self.is_known(key.0.job)? {
+                self.journal.forget(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, job: JobId) -> Result<bool, ChainError> {
+        Ok(self.chain.job(job)?.is_some())
+    }
+
+    /// Records the outcome of a run, with a fresh salt, before anything is said.
+    fn decide(&mut self, key: AssignmentKey, outcome: Outcome) -> Result<(), WorkerError> {
+        let entry = match outcome {
+            Outcome::Answer(answer) => match fresh_salt() {
+                Some(salt) => Entry::Answered { answer, salt },
+                None => Entry::Abstained(AbstainReason::Internal),
+            },
+            Outcome::Abstain(reason) => Entry::Abstained(reason),
+            Outcome::Cancelled => return Ok(()),
+        };
+        if let Entry::Abstained(reason) = entry {
+            warn!(shard = %key.0, %reason, "cannot answer");
+        }
+        self.journal.record(key, entry)?;
+        Ok(())
+    }
+
+    /// The most urgent message that the present state calls for: first reveals, whose window is the shortest.
+    fn due(&self, me: &Me, assignments: &[Assignment]) -> Option<Action> {
+        if me.state == NodeState::Absent {
+            return Some(Action::Return);
+        }
+        let (mut commits, mut reveals, mut abstentions) = (Vec::new(), Vec::new(), Vec::new());
+        for &Assignment { shard, attempt, state, .. } in assignments {
+            match (state, self.journal.get(&(shard, attempt))) {
+                (AssignmentState::Assigned { .. }, Some(Entry::Answered { answer, salt })) => {
+                    let commitment = commitment(&self.genesis, shard, attempt, me.node, &answer.digest, &salt);
+                    commits.push(CommitEntry { shard, attempt, commitment });
+                }
+                (AssignmentState::Assigned { .. }, Some(Entry::Abstained(reason))) => {
+                    abstentions.push(AbstainEntry { shard, attempt, reason });
+                }
+                (AssignmentState::RevealOpen { .. }, Some(Entry::Answered { answer, salt })) => {
+                    reveals.push(RevealEntry { shard, attempt, answer, salt });
+                }
+                (AssignmentState::RevealOpen { .. }, _) => {
+                    error!(%shard, "committed, but the journal has no answer to reveal");
+                }
+                _ => {}
+            }
+        }
+        // What does not fit goes with the next message.
+        let reveal = bounded(reveals).map(|entries| Action::Reveal { entries });
+        let commit = || bounded(commits).map(|entries| Action::Commit { entries });
+        let abstain = || bounded(abstentions).map(|entries| Action::Abstain { entries });
+        reveal.or_else(commit).or_else(abstain)
+    }
+}
+
+fn bounded<T>(mut entries: Vec<T>) -> Option<BoundedVec<T, MAX_ENTRIES>> {
+    entries.truncate(MAX_ENTRIES);
+    BoundedVec::new(entries).ok().filter(|entries| !entries.is_empty())
+}
+
+fn fresh_salt() -> Option<[u8; 32]> {
+    let mut salt = [0u8; 32];
+    getrandom::fill(&mut salt).ok()?;
+    Some(salt)
+}

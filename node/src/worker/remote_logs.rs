@@ -1,0 +1,68 @@
+//! Logs of runs on other nodes (`valo/logs/1`): whoever wants the log of a shard asks the node that ran it.
+//!
+//! ```text
+//! question = borsh(ShardKey)
+//! answer   = borsh(Option<RunLog>), at most 512 KiB
+//! ```
+
+use super::logs::{Logs, RunLog};
+use crate::network::{CloseCode, Network, Protocol};
+use iroh::{
+    endpoint::Connection,
+    protocol::{AcceptError, ProtocolHandler},
+};
+use std::time::Duration;
+use tokio::time::timeout;
+use valo_protocol::{
+    PublicKey,
+    encoding::{decode, encode},
+    job::ShardKey,
+};
+
+const ALPN: &[u8] = b"valo/logs/1";
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that asks nothing for this long is closed.
+const UNUSED: Duration = Duration::from_secs(60);
+const MAX_QUESTION: usize = 64;
+const MAX_ANSWER: usize = 512 << 10;
+
+/// The log of a shard from the node that ran it; none when that node has none or does not answer.
+pub async fn ask(network: &Network, node: PublicKey, shard: ShardKey) -> Option<RunLog> {
+    let connection = timeout(TIMEOUT, network.connection(node, ALPN)).await.ok()?.ok()?;
+    let question = async {
+        let (mut send, mut receive) = connection.open_bi().await.ok()?;
+        send.write_all(&encode(&shard)).await.ok()?;
+        send.finish().ok()?;
+        receive.read_to_end(MAX_ANSWER).await.ok()
+    };
+    let answer = timeout(TIMEOUT, question).await.ok()??;
+    decode::<Option<RunLog>>("log", &answer).ok().flatten()
+}
+
+#[derive(Debug)]
+struct Handler(Logs);
+
+impl Handler {
+    async fn answer(&self, connection: &Connection) -> Option<()> {
+        let (mut send, mut receive) = connection.accept_bi().await.ok()?;
+        let question = receive.read_to_end(MAX_QUESTION).await.ok()?;
+        let shard: ShardKey = decode("shard", &question).ok()?;
+        let logs = self.0.clone();
+        let log = tokio::task::spawn_blocking(move || logs.read(shard)).await.ok()?.ok().flatten();
+        send.write_all(&encode(&log)).await.ok()?;
+        send.finish().ok()
+    }
+}
+
+impl ProtocolHandler for Handler {
+    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
+        while let Ok(Some(())) = timeout(UNUSED, self.answer(&connection)).await {}
+        connection.close(CloseCode::Done.into(), b"unused");
+        Ok(())
+    }
+}
+
+/// Serves the logs of this node.
+pub fn protocol(logs: Logs) -> Protocol {
+    Protocol { alpn: ALPN, handler: Box::new(Handler(logs)) }
+}

@@ -1,0 +1,92 @@
+//! What goes wrong, and when: drawn from the seed.
+
+use crate::random::Random;
+
+/// Microseconds of virtual time.
+pub type Micros = u64;
+
+/// One second.
+pub const SECOND: Micros = 1_000_000;
+const MILLI: Micros = 1_000;
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The seed of everything.
+    pub seed: u64,
+    /// Stakes of the validators in VALO.
+    pub stakes: Vec<u64>,
+    /// One that signs two things where it may sign one.
+    pub two_faced: Option<usize>,
+    /// The longest a message takes.
+    pub max_delay: Micros,
+    /// Messages lost of a thousand.
+    pub loss: u64,
+    /// Times at which the network splits and heals, and who is on the one side.
+    pub splits: Vec<(Micros, Micros, Vec<bool>)>,
+    /// Times at which a node falls and rises.
+    pub falls: Vec<(Micros, Micros, usize)>,
+    /// How often of a thousand steps a node falls in the midst of one.
+    pub sudden_falls: u64,
+    /// How far each clock is ahead of the slowest, in milliseconds.
+    pub skew: Vec<u64>,
+    /// Transactions a second.
+    pub transactions: u64,
+    /// When all faults but the two faces stop.
+    pub calm: Micros,
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let count = [4, 4, 5, 7][random.index(4)];
+        let equal = random.chance(500);
+        let stakes = (0..count).map(|_| if equal { 10 } else { random.between(10, 14) }).collect();
+        let two_faced = random.chance(400).then(|| random.index(count));
+        let calm = SECOND * random.between(3, 8);
+        let splits = (0..random.below(3))
+            .map(|_| {
+                let start = random.below(calm);
+                let end = (start + random.between(200, 2500) * MILLI).min(calm);
+                (start, end, (0..count).map(|_| random.chance(400)).collect())
+            })
+            .collect();
+        let falls = (0..random.below(6))
+            .map(|_| {
+                let start = random.below(calm);
+                let end = (start + random.between(50, 3000) * MILLI).min(calm);
+                (start, end, random.index(count))
+            })
+            .collect();
+        // One clock may be so far behind that its owner finds blocks too early, which counts as a fault: then
+        // nobody has two faces, for with two of four at fault there is no promise.
+        let behind = (two_faced.is_none() && random.chance(300)).then(|| random.index(count));
+        let skew = (0..count)
+            .map(|node| match behind {
+                Some(slow) if slow != node => 700 + random.below(200),
+                Some(_) => 0,
+                None => random.below(400),
+            })
+            .collect();
+        Self {
+            seed,
+            stakes,
+            two_faced,
+            max_delay: [2, 20, 80, 200][random.index(4)] * MILLI,
+            loss: [0, 0, 10, 50][random.index(4)],
+            splits,
+            falls,
+            sudden_falls: [0, 0, 1, 3][random.index(4)],
+            skew,
+            transactions: [0, 3, 30][random.index(3)],
+            calm,
+        }
+    }
+
+    /// Whether a message from one node to another passes at a time.
+    pub fn connected(&self, from: usize, to: usize, at: Micros) -> bool {
+        let side = |side: &[bool], node: usize| side.get(node).copied().unwrap_or(false);
+        self.splits.iter().all(|(start, end, sides)| at < *start || at >= *end || side(sides, from) == side(sides, to))
+    }
+}

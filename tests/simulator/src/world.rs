@@ -1,0 +1,422 @@
+//! The world: virtual time, the network between machines, and what goes wrong.
+
+use crate::{
+    judge::Judge,
+    log::Log,
+    machine::{Local, Machine, Output, Step},
+    random::Random,
+    scenario::{Micros, SECOND, Scenario},
+    wire::Message,
+};
+use malachitebft_core_consensus::{Input, SignedConsensusMsg};
+use malachitebft_core_types::{Context as _, NilOrVal, SignedMessage, Timeout, Vote as _, VoteType};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+};
+use valo::{
+    chain::{MemoryDisk, Stream, parts},
+    consensus::{
+        context::{Address, Context, Value},
+        signing::NodeSigner,
+    },
+};
+use valo_ledger::fees;
+use valo_protocol::{
+    AccountNumber, Action, Amount, Block, BlockId, Duration, Genesis, Height, Parameters, PublicKey, SecretKey,
+    Signature, SignedTransaction, Timestamp, Transaction,
+    bytes::{BoundedString, BoundedVec},
+    encoding::Varint,
+    genesis::{GenesisAccount, GenesisNode},
+    params::Preset,
+    registry::NodeRole,
+};
+
+/// How long the chain has to go on after the faults stopped.
+const PATIENCE: Micros = 60 * SECOND;
+/// Blocks that every node must finalize after the faults stopped.
+const BLOCKS_AFTER: u64 = 4;
+const ACCOUNTS: u64 = 6;
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Hash of everything that happened, in order.
+    pub trace: String,
+    /// Blocks.
+    pub blocks: u64,
+    /// Of these in a later round than the first.
+    pub late: usize,
+    /// Transactions in blocks.
+    pub transactions: usize,
+    /// Proofs of faults found.
+    pub faults: usize,
+    /// Falls of nodes.
+    pub falls: usize,
+    /// Events.
+    pub events: usize,
+    /// Virtual time.
+    pub time: Micros,
+}
+
+#[derive(Debug)]
+enum Event {
+    Deliver { from: usize, to: usize, message: Message },
+    Local { node: usize, life: u64, local: Local },
+    Timer { node: usize, life: u64, timeout: Timeout, token: u64 },
+    Fall(usize),
+    Rise(usize),
+    Tell,
+    Pay,
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct World {
+    scenario: Scenario,
+    genesis: Arc<Genesis>,
+    machines: Vec<Machine>,
+    keys: Vec<PublicKey>,
+    owners: Vec<SecretKey>,
+    queue: BinaryHeap<Reverse<(Micros, u64)>>,
+    events: BTreeMap<u64, Event>,
+    count: u64,
+    now: Micros,
+    random: Random,
+    judge: Judge,
+    trace: blake3::Hasher,
+    nonces: BTreeMap<u64, u64>,
+    open: Vec<SignedTransaction>,
+    falls: usize,
+}
+
+impl World {
+    /// A world at rest.
+    pub fn new(scenario: Scenario) -> Self {
+        let keys: Vec<SecretKey> =
+            (0..scenario.stakes.len()).map(|index| SecretKey::from_seed([index as u8 + 1; 32])).collect();
+        let owners: Vec<SecretKey> = (0..ACCOUNTS).map(|index| SecretKey::from_seed([index as u8 + 100; 32])).collect();
+        let genesis = Arc::new(genesis(&scenario, &keys, &owners));
+        let judge = Judge::new(scenario.seed, genesis.hash(), scenario.two_faced);
+        let machines = (0..)
+            .zip(&keys)
+            .map(|(index, key)| Machine {
+                index,
+                key: key.clone(),
+                disk: MemoryDisk::with_genesis(&genesis).unwrap_or_else(|error| panic!("{error}")),
+                log: Log::default(),
+                live: None,
+                life: 0,
+            })
+            .collect();
+        Self {
+            keys: keys.iter().map(SecretKey::public).collect(),
+            random: Random::new(scenario.seed ^ 0x5eed),
+            scenario,
+            genesis,
+            machines,
+            owners,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            count: 0,
+            now: 0,
+            judge,
+            trace: blake3::Hasher::new(),
+            nonces: BTreeMap::new(),
+            open: Vec::new(),
+            falls: 0,
+        }
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Outcome {
+        for node in 0..self.machines.len() {
+            self.at(self.now, Event::Rise(node));
+        }
+        for (start, end, node) in self.scenario.falls.clone() {
+            self.at(start, Event::Fall(node));
+            self.at(end, Event::Rise(node));
+        }
+        self.at(SECOND / 5, Event::Tell);
+        if let Some(pause) = SECOND.checked_div(self.scenario.transactions) {
+            self.at(pause, Event::Pay);
+        }
+        let mut goal = None;
+        let mut events = 0;
+        while let Some(Reverse((time, id))) = self.queue.pop() {
+            self.now = time;
+            events += 1;
+            if time > self.scenario.calm {
+                let goal = *goal.get_or_insert(Height(self.judge.height().0 + BLOCKS_AFTER));
+                if self.machines.iter().all(|machine| machine.height().is_some_and(|height| height >= goal)) {
+                    break;
+                }
+                let heights: Vec<_> = self.machines.iter().map(Machine::height).collect();
+                self.judge.hold(time < self.scenario.calm + PATIENCE, || {
+                    format!("liveness: all is well, but the nodes are at {heights:?} and not at {goal}")
+                });
+            }
+            if let Some(event) = self.events.remove(&id) {
+                self.happen(event);
+            }
+        }
+        Outcome {
+            trace: self.trace.finalize().to_hex().to_string(),
+            blocks: self.judge.height().0,
+            late: self.judge.late,
+            transactions: self.judge.transactions,
+            faults: self.judge.faults,
+            falls: self.falls,
+            events,
+            time: self.now,
+        }
+    }
+
+    fn at(&mut self, time: Micros, event: Event) {
+        self.count += 1;
+        self.queue.push(Reverse((time, self.count)));
+        self.events.insert(self.count, event);
+    }
+
+    fn is_calm(&self) -> bool {
+        self.now >= self.scenario.calm
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver { from, to, message } => {
+                self.step(to, |machine, step| machine.receive(step, from, message));
+            }
+            Event::Local { node, life, local } => {
+                if self.machines[node].life == life {
+                    self.step(node, |machine, step| machine.local(step, local));
+                }
+            }
+            Event::Timer { node, life, timeout, token } => {
+                if self.machines[node].life == life {
+                    self.step(node, |machine, step| machine.timer(step, timeout, token));
+                }
+            }
+            Event::Fall(node) => self.fall(node),
+            Event::Rise(node) => {
+                if self.machines[node].live.is_none() {
+                    let genesis = self.genesis.clone();
+                    self.step(node, |machine, step| machine.rise(&genesis, step));
+                }
+            }
+            Event::Tell => {
+                for node in 0..self.machines.len() {
+                    if let Some(height) = self.machines[node].height() {
+                        self.send(node, &Message::Status(height));
+                    }
+                }
+                self.at(self.now + SECOND / 4, Event::Tell);
+            }
+            Event::Pay => self.pay(),
+        }
+    }
+
+    fn fall(&mut self, node: usize) {
+        if self.machines[node].live.is_some() {
+            self.falls += 1;
+            self.machines[node].fall(&mut self.random);
+        }
+    }
+
+    fn step(&mut self, node: usize, action: impl FnOnce(&mut Machine, &mut Step<'_>)) {
+        let started = self.genesis.time.0 + self.scenario.skew[node];
+        let mut step = Step {
+            now: self.now,
+            clock: Timestamp(started + self.now / 1000),
+            sudden_falls: if self.is_calm() { 0 } else { self.scenario.sudden_falls },
+            random: &mut self.random,
+            outputs: Vec::new(),
+        };
+        action(&mut self.machines[node], &mut step);
+        let outputs = step.outputs;
+        for output in outputs {
+            self.output(node, output);
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        let life = self.machines[node].life;
+        match output {
+            Output::Send(message) => self.send(node, &message),
+            Output::SendTo(to, message) => self.send_to(node, to, message),
+            Output::Stream(stream) => self.stream(node, stream),
+            Output::Published(message) => self.published(node, &message),
+            Output::Local(local) => {
+                let pause = self.random.between(0, 3000);
+                self.at(self.now + pause, Event::Local { node, life, local });
+            }
+            Output::Timer(timeout, token, wait) => {
+                self.at(self.now + wait, Event::Timer { node, life, timeout, token });
+            }
+            Output::Finalized(block, state) => {
+                self.trace.update(&self.now.to_le_bytes()).update(&[node as u8]).update(block.id.as_bytes());
+                let genesis = self.genesis.hash();
+                for signed in &block.block.transactions {
+                    let id = signed.id(&genesis);
+                    self.open.retain(|open| open.id(&genesis) != id);
+                }
+                let disk = self.machines[node].disk.clone();
+                self.judge.finalized(node, &block, state, &disk);
+            }
+            Output::Faults(faults) => self.judge.faults(&self.keys, &faults),
+            Output::Fell => {
+                self.fall(node);
+                let pause = self.random.between(1, 500) * 1000;
+                self.at(self.now + pause, Event::Rise(node));
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, message: &Message) {
+        for to in 0..self.machines.len() {
+            if to != from {
+                self.send_to(from, to, message.clone());
+            }
+        }
+    }
+
+    fn send_to(&mut self, from: usize, to: usize, message: Message) {
+        let lost = !self.is_calm() && self.random.chance(self.scenario.loss);
+        if lost || !self.scenario.connected(from, to, self.now) {
+            return;
+        }
+        let delay = self.random.between(200, self.scenario.max_delay);
+        self.trace.update(&[from as u8, to as u8]).update(&delay.to_le_bytes());
+        self.at(self.now + delay, Event::Deliver { from, to, message });
+    }
+
+    /// An honest node sends a block to all; one with two faces sends another one to some.
+    fn stream(&mut self, node: usize, stream: Stream) {
+        let other = (self.scenario.two_faced == Some(node)).then(|| self.other_block(node, &stream)).flatten();
+        for to in (0..self.machines.len()).filter(|to| *to != node) {
+            let stream = match &other {
+                Some((stream, proposal)) if self.random.chance(500) => {
+                    self.send_to(node, to, Message::Core(proposal.clone()));
+                    stream
+                }
+                _ => &stream,
+            };
+            let Stream { name, parts, .. } = stream.clone();
+            for (sequence, part) in (0u64..).zip(parts) {
+                self.send_to(node, to, Message::Part { stream: name.clone(), sequence, part });
+            }
+        }
+    }
+
+    /// Another block for the same place: as good as the first, a millisecond later.
+    fn other_block(&self, node: usize, stream: &Stream) -> Option<(Stream, Input<Context>)> {
+        let Some(parts::Part::Start { proposal, .. }) = stream.parts.first() else { return None };
+        let bytes: Vec<u8> = stream.parts.iter().fold(Vec::new(), |mut bytes, part| {
+            if let parts::Part::Data(data) = part {
+                bytes.extend_from_slice(data);
+            }
+            bytes
+        });
+        let mut block = Block::from_bytes(&bytes).ok()?;
+        block.header.time = Timestamp(block.header.time.0 + 1);
+        let mut proposal = proposal.clone();
+        proposal.block = block.header.id();
+        let signature = self.machines[node].key.sign(&proposal.signed_bytes(&self.genesis.hash()));
+        let name = parts::stream_name(&proposal);
+        let parts = parts::split(proposal.clone(), signature, &block.to_bytes().into());
+        let signed = SignedMessage::new(proposal.clone().into(), signature);
+        Some((Stream { block: proposal.block, name, parts }, Input::Proposal(signed)))
+    }
+
+    fn published(&mut self, node: usize, message: &SignedConsensusMsg<Context>) {
+        if self.scenario.two_faced != Some(node) {
+            self.judge.published(node, message);
+            return;
+        }
+        // The vote with the other face, to some.
+        let SignedConsensusMsg::Vote(vote) = message else { return };
+        let value = match vote.message.value() {
+            NilOrVal::Val(value) if self.random.chance(500) => {
+                let mut other = *value;
+                other.0.0[0] ^= 1;
+                NilOrVal::Val(other)
+            }
+            NilOrVal::Val(_) => NilOrVal::Nil,
+            NilOrVal::Nil => NilOrVal::Val(Value(BlockId([7; 32]))),
+        };
+        let (height, round) = (vote.message.height(), vote.message.round());
+        let address = Address(self.keys[node]);
+        let other = match vote.message.vote_type() {
+            VoteType::Prevote => Context.new_prevote(height, round, value, address),
+            VoteType::Precommit => Context.new_precommit(height, round, value, address),
+        };
+        let signer = NodeSigner::new(self.machines[node].key.clone(), self.genesis.hash());
+        let signature: Signature = signer.vote(&other);
+        let message = Message::Core(Input::Vote(SignedMessage::new(other, signature)));
+        for to in 0..self.machines.len() {
+            if to != node && self.random.chance(400) {
+                self.send_to(node, to, message.clone());
+            }
+        }
+    }
+
+    /// Somebody pays somebody; what is not in a block yet is sent again.
+    fn pay(&mut self) {
+        let sender = self.random.below(ACCOUNTS);
+        let to = self.random.below(ACCOUNTS);
+        let amount = Amount::from_units(self.random.between(1, 1_000_000_000));
+        let action = if self.random.chance(900) {
+            Action::Transfer { to: account(to), amount }
+        } else {
+            let key = SecretKey::from_seed([self.random.below(250) as u8; 32]).public();
+            Action::TransferToKey { key, amount }
+        };
+        let nonce = self.nonces.entry(sender).or_default();
+        let mut transaction =
+            Transaction { sender: account(sender), nonce: Varint(*nonce), max_fee: Amount::ZERO, action };
+        *nonce += 1;
+        transaction.max_fee = fees::fee(&transaction, 300, &self.genesis.parameters);
+        self.open.push(transaction.sign(&self.genesis.hash(), &self.owners[sender as usize]));
+        for signed in self.open.clone().into_iter().rev().take(20) {
+            let entry = self.random.index(self.machines.len());
+            if let Some(live) = &self.machines[entry].live {
+                live.pool.add(signed.clone());
+            }
+            self.send(entry, &Message::Transaction(signed));
+        }
+        let pause = SECOND.checked_div(self.scenario.transactions).unwrap_or(SECOND);
+        self.at(self.now + pause, Event::Pay);
+    }
+}
+
+fn account(index: u64) -> AccountNumber {
+    AccountNumber::new(index).unwrap_or_default()
+}
+
+fn genesis(scenario: &Scenario, keys: &[SecretKey], owners: &[SecretKey]) -> Genesis {
+    let valo = |amount| Amount::from_valo(amount).unwrap_or_default();
+    let accounts =
+        owners.iter().map(|owner| GenesisAccount { key: owner.public(), balance: valo(1000) }).collect::<Vec<_>>();
+    let nodes = (0u64..).zip(keys.iter().zip(&scenario.stakes)).map(|(index, (key, stake))| GenesisNode {
+        key: key.public(),
+        owner: account(index % ACCOUNTS),
+        role: NodeRole::Validator,
+        stake: valo(*stake),
+    });
+    let parameters = Parameters {
+        min_interval: Duration(20),
+        idle_interval: Duration(400),
+        epoch: Duration(1500),
+        ..Parameters::preset(Preset::Dev)
+    };
+    Genesis {
+        version: Genesis::VERSION,
+        chain: BoundedString::new("simulation").unwrap_or_default(),
+        time: Timestamp(1_700_000_000_000),
+        parameters,
+        accounts: BoundedVec::new(accounts).unwrap_or_default(),
+        tiers: BoundedVec::default(),
+        nodes: BoundedVec::new(nodes.collect()).unwrap_or_default(),
+    }
+}
