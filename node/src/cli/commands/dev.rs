@@ -114,11 +114,24 @@ impl Arguments {
             write_profile(&mut context, &profile, &key_name, &network)?;
             show(&context, &profile, &network)?;
             let client = network.client()?;
-            tokio::select! {
-                reason = network.node_ended() => Err(anyhow::anyhow!(reason)),
-                error = live_view(&context, &client) => Err(error),
-                _ = terminate.recv() => Ok(()),
-                _ = interrupt.recv() => Ok(()),
+            let mut view = std::pin::pin!(live_view(&context, &client));
+            let mut viewing = true;
+            // The network goes on without a node, as it would elsewhere, for as long as one runs.
+            loop {
+                tokio::select! {
+                    ended = network.node_ended() => match ended {
+                        Some(reason) => context.output.warn(format_args!(
+                            "{reason}; start it again with `valo run --home {}/NODE`", home.display()
+                        )),
+                        None => break Err(anyhow::anyhow!("no node runs any more")),
+                    },
+                    error = &mut view, if viewing => {
+                        context.output.warn(format_args!("the live view ended: {error:#}"));
+                        viewing = false;
+                    }
+                    _ = terminate.recv() => break Ok(()),
+                    _ = interrupt.recv() => break Ok(()),
+                }
             }
         }
         .await;

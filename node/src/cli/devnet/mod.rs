@@ -181,10 +181,14 @@ impl DevNetwork {
         Ok(Client::new(&self.description.endpoint)?)
     }
 
-    /// Waits until a node ends by itself, and says why.
-    pub async fn node_ended(&mut self) -> String {
-        let ends = self.processes.iter_mut().map(|process| Box::pin(process.ended()));
-        futures::future::select_all(ends).await.0
+    /// Waits until a node ends by itself, and says why. None when no node runs any more.
+    pub async fn node_ended(&mut self) -> Option<String> {
+        let running = self.processes.iter_mut().filter(|process| process.id().is_some());
+        let ends: Vec<_> = running.map(|process| Box::pin(process.ended())).collect();
+        if ends.is_empty() {
+            return None;
+        }
+        Some(futures::future::select_all(ends).await.0)
     }
 
     /// Stops all nodes, and waits for them. Names of those that had to be killed.
