@@ -68,9 +68,18 @@ pub fn print(text: impl Display) -> anyhow::Result<()> {
     }
 }
 
-/// One line for whatever went wrong.
+/// One line for whatever went wrong: the error and its causes. Many errors say their cause in their own words
+/// already; those are not said twice.
 pub fn error_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
+    let mut text = String::new();
+    for cause in error.chain() {
+        let said = cause.to_string();
+        if text.is_empty() {
+            text = said;
+        } else if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+    }
     let parts: Vec<&str> = text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect();
     parts.join("; ")
 }
@@ -191,6 +200,8 @@ mod tests {
     fn errors_are_one_line() {
         let error = anyhow::anyhow!("inner\n  second line\n").context("outer");
         assert_eq!(error_line(&error), "outer: inner; second line");
+        let error = anyhow::anyhow!("no such file").context("cannot read a.yaml: no such file");
+        assert_eq!(error_line(&error), "cannot read a.yaml: no such file", "not twice");
     }
 
     #[test]

@@ -5,10 +5,14 @@ use crate::cli::{context::FINALITY, devnet::DevNetwork};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use valo_client::{AccountSession, types::PageRequest};
+use valo_client::{
+    AccountSession,
+    types::{JobFilter, PageRequest},
+};
 use valo_protocol::{
     Action, Amount, BlobHash, JobContract, Varint,
     bytes::{BoundedString, BoundedVec},
+    event::JobPhase,
     job::{Input, JobId, Merge, OnFailure, Program, Stage, Verification},
     receipt::Made,
 };
@@ -38,6 +42,11 @@ pub struct Jobs {
     pub submitted: u64,
     /// Of those, accepted in time.
     pub accepted: u64,
+    /// Of those, failed.
+    pub failed: u64,
+    /// Why the first of them failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Shards of each.
     pub shards_each: u32,
     /// From the first submission to the last verdict.
@@ -60,8 +69,10 @@ pub async fn measure(network: &DevNetwork, user: &valo_protocol::SecretKey, span
     accepted(&session, &[warm], FINALITY).await?;
     let start = Instant::now();
     let one = submit(&session, module, &tier).await?;
-    if accepted(&session, &[one], FINALITY).await? == 0 {
-        bail!("a job of {SHARDS} shards was not accepted within {} s", FINALITY.as_secs());
+    let end = accepted(&session, &[one], FINALITY).await?;
+    if end.accepted == 0 {
+        let why = end.failure.unwrap_or_else(|| format!("it was not over after {} s", FINALITY.as_secs()));
+        bail!("a job of {SHARDS} shards with nothing beside it was not accepted: {why}");
     }
     let alone = millis(start.elapsed());
 
@@ -73,13 +84,16 @@ pub async fn measure(network: &DevNetwork, user: &valo_protocol::SecretKey, span
         }
         jobs.push(submit(&session, module, &tier).await?);
     }
-    let count = accepted(&session, &jobs, span.saturating_add(FINALITY)).await?;
+    let end = accepted(&session, &jobs, span.saturating_add(FINALITY)).await?;
+    let count = end.accepted;
     let milliseconds = millis(start.elapsed()).max(1);
     let shards = count.saturating_mul(u64::from(SHARDS));
     Ok(Jobs {
         alone,
         submitted: u64::try_from(jobs.len())?,
         accepted: count,
+        failed: end.failed,
+        failure: end.failure,
         shards_each: SHARDS,
         milliseconds,
         hundredths_per_second: count.saturating_mul(100_000) / milliseconds,
@@ -120,18 +134,33 @@ async fn submit(session: &AccountSession, module: BlobHash, tier: &str) -> anyho
     }
 }
 
-/// Waits until all are over, or for so long; how many were accepted. A job that failed is an error.
-async fn accepted(session: &AccountSession, jobs: &[JobId], within: Duration) -> anyhow::Result<u64> {
+/// How jobs ended.
+#[derive(Debug, Default)]
+struct Ended {
+    accepted: u64,
+    failed: u64,
+    failure: Option<String>,
+}
+
+/// Waits until all are over, or for so long.
+async fn accepted(session: &AccountSession, jobs: &[JobId], within: Duration) -> anyhow::Result<Ended> {
     let start = Instant::now();
     loop {
-        let shown = session.client().jobs(&Default::default(), &PageRequest::limited(1000)).await?.items;
-        let ours: Vec<_> = shown.iter().filter(|job| jobs.contains(&job.id)).collect();
-        for job in &ours {
-            super::super::job::failure(job.id, &job.phase)?;
+        let shown = session.client().jobs(&JobFilter::default(), &PageRequest::limited(1000)).await?.items;
+        let mut ended = Ended::default();
+        for job in shown.iter().filter(|job| jobs.contains(&job.id)) {
+            match &job.phase {
+                JobPhase::Failed(reason) => {
+                    ended.failed = ended.failed.saturating_add(1);
+                    ended.failure.get_or_insert_with(|| format!("job {}: {reason}", job.id));
+                }
+                phase if phase.is_accepted() => ended.accepted = ended.accepted.saturating_add(1),
+                _ => {}
+            }
         }
-        let count = ours.iter().filter(|job| job.phase.is_accepted()).count();
-        if count == jobs.len() || start.elapsed() > within {
-            return Ok(u64::try_from(count)?);
+        let over = ended.accepted.saturating_add(ended.failed);
+        if over == u64::try_from(jobs.len())? || start.elapsed() > within {
+            return Ok(ended);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -182,6 +182,9 @@ impl Report {
                 how,
             );
             row("shards accepted", format!("{}/s", jobs.shards_per_second), String::new());
+            if let Some(failure) = &jobs.failure {
+                row("jobs failed", jobs.failed.to_string(), failure.clone());
+            }
             row(
                 "one job alone",
                 format!("{} ms", jobs.alone),

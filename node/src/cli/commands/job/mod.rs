@@ -77,7 +77,7 @@ impl Arguments {
 }
 
 /// A job that failed, as an error.
-pub fn failure(job: JobId, phase: &JobPhase) -> anyhow::Result<()> {
+fn failure(job: JobId, phase: &JobPhase) -> anyhow::Result<()> {
     match phase {
         JobPhase::Failed(reason) => Err(anyhow::anyhow!("job {job} failed: {reason}")),
         _ => Ok(()),
