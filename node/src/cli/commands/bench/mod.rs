@@ -1,7 +1,7 @@
 //! `valo bench`: measures a network of real processes on this machine, and prints one table.
 //!
-//! In this order: what an idle node takes, how soon a single transfer is final, how many transfers become final in a
-//! second, how many jobs and shards. Each part is bounded in time, and says when it did not come to its end.
+//! In this order: what an idle node takes, how soon a single transfer is final, how many jobs and shards are accepted in
+//! a second, how many transfers become final. Each part is bounded in time, and says when it did not come to its end.
 
 mod finality;
 mod idle;
@@ -129,13 +129,14 @@ impl Arguments {
                 spinner.set_message("finality: one transfer after the other");
                 report.finality = Some(finality::measure(&network, &user, span).await?);
             }
-            if self.wants(Part::Transfers) {
-                spinner.set_message("transfers: as many as go");
-                report.transfers = Some(transfers::measure(&network, &senders, span).await?);
-            }
             if self.wants(Part::Jobs) && self.workers > 0 {
                 spinner.set_message("jobs: as many as go");
                 report.jobs = Some(jobs::measure(&network, &user, span).await?);
+            }
+            // Last: it leaves nodes with more than they can take at once.
+            if self.wants(Part::Transfers) {
+                spinner.set_message("transfers: as many as go");
+                report.transfers = Some(transfers::measure(&network, &senders, span).await?);
             }
             Ok::<_, anyhow::Error>(report)
         }
