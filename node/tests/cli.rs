@@ -1,5 +1,7 @@
 //! The command line as a process: exit codes, one line for every failure, nothing written where nothing should be.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     fs,
     io::Write,
@@ -147,7 +149,9 @@ fn a_node_that_is_not_there() {
     // Nobody listens on port 1 of the loopback.
     let line = shell.bad(&["block", "list", "--endpoint", "http://127.0.0.1:1"]);
     assert!(line.starts_with("cannot reach the node at http://127.0.0.1:1"), "{line}");
-    assert!(shell.bad(&["block", "list", "--endpoint", "somewhere"]).contains("`somewhere` is not the address of a node"));
+    assert!(
+        shell.bad(&["block", "list", "--endpoint", "somewhere"]).contains("`somewhere` is not the address of a node")
+    );
 }
 
 #[test]
@@ -157,7 +161,11 @@ fn bad_files_need_no_network_to_be_told() {
     let submit = |file: &str| shell.bad(&[&["job", "submit", file], &endpoint[..]].concat());
     assert!(submit("missing.yaml").contains("cannot read missing.yaml"));
     let path = shell.path().join("job.yaml");
-    fs::write(&path, "apiVersion: valo.network/v1alpha1\nkind: JobContract\nmetadata: {name: x}\nspec: {colour: red}\n").unwrap();
+    fs::write(
+        &path,
+        "apiVersion: valo.network/v1alpha1\nkind: JobContract\nmetadata: {name: x}\nspec: {colour: red}\n",
+    )
+    .unwrap();
     let line = submit(path.to_str().unwrap());
     assert!(line.contains("spec: unknown field `colour`") && line.contains("line 4"), "{line}");
     assert!(shell.bad(&["tx", "submit", "--hex", "00ff"]).contains("malformed transaction"));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use valo_protocol::PublicKey;
+use valo_protocol::{PublicKey, receipt::Invalid};
 
 use super::{Accepted, Mempool, Rejection};
 use crate::network::flood::{FloodHandler, Verdict};
@@ -30,6 +30,8 @@ fn verdict(answer: &Result<Accepted, Rejection>) -> Verdict {
     match answer {
         Ok(Accepted { new: true, .. }) => Verdict::Forward,
         Ok(_) => Verdict::Keep,
+        // A worker ahead of this node answers for what this node has not heard of yet, and says it again soon.
+        Err(Rejection::Invalid(Invalid::NotOpen(_))) => Verdict::Later,
         Err(reason) if reason.is_offence() => Verdict::Invalid,
         Err(_) => Verdict::Keep,
     }

@@ -213,7 +213,8 @@ impl Mempool {
             let fresh: Vec<Bytes> = items
                 .into_iter()
                 .zip(&answers)
-                .filter(|(_, answer)| matches!(answer, Ok(Accepted { new: true, .. })))
+                // Also what waits already: whoever sends it again thinks that others have not heard of it.
+                .filter(|(_, answer)| answer.is_ok())
                 .map(|(bytes, _)| bytes)
                 .collect();
             if !fresh.is_empty() {

@@ -183,10 +183,10 @@ impl DataFolder {
         let path = self.join("node.key");
         let text = read(&path)?;
         check_private(&path)?;
-        let seed: Hash = text.trim().parse().map_err(|_| ConfigError::Malformed {
-            path,
-            reason: "it takes 64 hexadecimal characters".to_owned(),
-        })?;
+        let seed: Hash = text
+            .trim()
+            .parse()
+            .map_err(|_| ConfigError::Malformed { path, reason: "it takes 64 hexadecimal characters".to_owned() })?;
         Ok(SecretKey::from_seed(seed.0))
     }
 

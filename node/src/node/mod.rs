@@ -220,7 +220,11 @@ impl Parts {
     }
 
     /// Watches for the end of something that is stopped elsewhere.
-    fn watch_until_stopped(&mut self, part: &'static str, end: impl Future<Output = Result<(), String>> + Send + 'static) {
+    fn watch_until_stopped(
+        &mut self,
+        part: &'static str,
+        end: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         self.watch(part, async move { stop.run_until_cancelled(end).await.unwrap_or(Ok(())) });
     }

@@ -4,7 +4,7 @@ use super::{DataFolder, NodeConfig};
 use crate::{
     blobs::Blobs,
     chain::ChainHandle,
-    mempool::Mempool,
+    mempool::{Mempool, NotFinal},
     network::Protocol,
     storage::Storage,
     worker::{ChainAccess, ChainError, Duty, Executor, Me, journal::Journal, logs::Logs},
@@ -28,8 +28,8 @@ use valo_sandbox::{Sandbox, SandboxConfig};
 /// Logs kept.
 const LOGS: usize = 1000;
 /// How long a message may take to become final before the worker looks at the state again. Sending the same message
-/// twice is sending it once.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// twice is sending it once, and reaches the nodes that were a block behind the first time.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What the worker is made from.
 pub struct Setting<'a> {
@@ -83,6 +83,7 @@ pub fn duty(setting: Setting<'_>) -> anyhow::Result<Option<Duty<FinalizedChain>>
         key: setting.key.clone(),
         genesis: setting.genesis,
         slots,
+        said: None,
     }))
 }
 
@@ -107,12 +108,7 @@ impl FinalizedChain {
                 }
             }
         });
-        Self {
-            key: setting.key.public(),
-            storage: setting.storage.clone(),
-            mempool: setting.mempool.clone(),
-            heights,
-        }
+        Self { key: setting.key.public(), storage: setting.storage.clone(), mempool: setting.mempool.clone(), heights }
     }
 
     fn read<T>(&self, read: impl FnOnce(View<'_>) -> Result<T, LedgerError>) -> Result<T, ChainError> {
@@ -162,7 +158,10 @@ impl ChainAccess for FinalizedChain {
         Box::pin(async move {
             let refused = |error: &dyn std::fmt::Display| ChainError::Refused(error.to_string());
             let id = mempool.submit(Bytes::from(transaction.to_bytes())).await.map_err(|error| refused(&error))?;
-            mempool.await_final(id, PATIENCE).await.map_err(|error| refused(&error))
+            mempool.await_final(id, PATIENCE).await.map_err(|error| match error {
+                NotFinal::Waiting => ChainError::Waiting,
+                other => refused(&other),
+            })
         })
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use valo_ledger::jobs::{Assignment, AssignmentState};
 use valo_protocol::{
-    Action, Amount, GenesisHash, SecretKey, Transaction, Varint,
+    Action, Amount, GenesisHash, SecretKey, SignedTransaction, Transaction, Varint,
     bytes::BoundedVec,
     job::JobId,
     registry::NodeState,
@@ -44,6 +44,8 @@ pub struct Duty<C> {
     pub genesis: GenesisHash,
     /// Assignments run at a time.
     pub slots: usize,
+    /// The last message, until it is final or refused: it is sent again as it is, since another could not take its nonce.
+    pub said: Option<SignedTransaction>,
 }
 
 struct Running {
@@ -70,9 +72,14 @@ pub async fn start<C: ChainAccess>(mut duty: Duty<C>, stop: CancellationToken) -
                 Err(failure) => error!(%failure, "a run broke down"),
             },
             Some(sent) = messages.join_next() => {
-                if let Ok(Err(refused)) = sent {
-                    debug!(%refused, "will look again at the next block");
-                    wait_for_block(&mut heights, &stop).await;
+                match sent {
+                    Ok(Err(ChainError::Waiting)) => {}
+                    Ok(Err(refused)) => {
+                        duty.said = None;
+                        debug!(%refused, "will look again at the next block");
+                        wait_for_block(&mut heights, &stop).await;
+                    }
+                    Ok(Ok(())) | Err(_) => duty.said = None,
                 }
             },
             changed = heights.changed() => if changed.is_err() { break },
@@ -116,19 +123,31 @@ impl<C: ChainAccess> Duty<C> {
         }
         // One message at a time, built on the last finalized state: a refused one never leaves a gap in the nonces
         // that would hold up a later one, such as a reveal whose window is closing.
-        if messages.is_empty()
-            && let Some(action) = self.due(&me, &assignments)
-        {
+        if messages.is_empty() {
             let nonce = Varint(me.nonce);
-            let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action };
-            let submission = self.chain.submit(transaction.sign(&self.genesis, &self.key));
-            messages.spawn(async move { submission.await.map(|_| ()) });
+            if self.said.as_ref().is_some_and(|said| said.transaction.nonce != nonce) {
+                self.said = None;
+            }
+            if self.said.is_none() {
+                self.said = self.due(&me, &assignments).map(|action| {
+                    let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action };
+                    transaction.sign(&self.genesis, &self.key)
+                });
+            }
+            if let Some(message) = self.said.clone() {
+                let submission = self.chain.submit(message);
+                messages.spawn(async move { submission.await.map(|_| ()) });
+            }
         }
         Ok(())
     }
 
     /// Cancels runs and forgets decisions that the chain no longer asks for.
-    fn settle(&mut self, assignments: &[Assignment], running: &mut BTreeMap<AssignmentKey, Running>) -> Result<(), WorkerError> {
+    fn settle(
+        &mut self,
+        assignments: &[Assignment],
+        running: &mut BTreeMap<AssignmentKey, Running>,
+    ) -> Result<(), WorkerError> {
         let asked = |key: &AssignmentKey| assignments.iter().any(|wanted| (wanted.shard, wanted.attempt) == *key);
         for (key, run) in running.iter() {
             if !asked(key) {

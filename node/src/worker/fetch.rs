@@ -79,7 +79,9 @@ impl<C: ChainAccess> Fetcher<'_, C> {
             .ok_or_else(|| FetchError::Invalid(format!("the input manifest has no shard {}", self.shard.shard)))?;
         let total = tree.total_size();
         if total > shard_bytes {
-            return Err(FetchError::Invalid(format!("the shard reads {total} bytes; the contract says at most {shard_bytes}")));
+            return Err(FetchError::Invalid(format!(
+                "the shard reads {total} bytes; the contract says at most {shard_bytes}"
+            )));
         }
         let mut inputs = Vec::with_capacity(tree.files().len());
         for file in tree.files() {
@@ -138,4 +140,3 @@ impl<C: ChainAccess> Fetcher<'_, C> {
         decode(what, &bytes).map_err(|error| FetchError::Invalid(error.to_string()))
     }
 }
-

@@ -69,7 +69,8 @@ impl Journal {
                 }
                 None => {
                     tracing::error!(path = %path.display(), "a journal entry is damaged; it is set aside, and the shard is left unanswered");
-                    fs::rename(&path, path.with_extension("damaged")).map_err(failed("set aside an entry of", &path))?;
+                    fs::rename(&path, path.with_extension("damaged"))
+                        .map_err(failed("set aside an entry of", &path))?;
                 }
             }
         }

@@ -68,6 +68,9 @@ pub enum ChainError {
     /// The state cannot be read.
     #[error("cannot read the state: {0}")]
     State(String),
+    /// A transaction was taken and is not final yet.
+    #[error("the message is not final yet")]
+    Waiting,
     /// A transaction was refused or dropped.
     #[error("the message was not taken: {0}")]
     Refused(String),

@@ -81,9 +81,10 @@ enum Trouble {
 impl Trouble {
     fn reason(&self) -> AbstainReason {
         match self {
-            Self::Fetch(FetchError::Blob(BlobError::QuotaExceeded { .. })) | Self::Store(_) | Self::Busy(_) | Self::Other(_) => {
-                AbstainReason::Internal
-            }
+            Self::Fetch(FetchError::Blob(BlobError::QuotaExceeded { .. }))
+            | Self::Store(_)
+            | Self::Busy(_)
+            | Self::Other(_) => AbstainReason::Internal,
             Self::Fetch(_) => AbstainReason::CannotFetch,
             Self::Local(LocalFailure::WallLimit { .. }) => AbstainReason::WallLimit,
             Self::Local(LocalFailure::Memory { .. }) => AbstainReason::Memory,
@@ -132,7 +133,8 @@ impl<C: ChainAccess> Executor<C> {
             Err(Trouble::Fetch(FetchError::Invalid(reason))) => {
                 info!(%shard, reason, "the inputs are not valid");
                 let status = RunStatus::Failed(RunFailure::InvalidInput);
-                let record = OutputRecord { version: OutputRecord::VERSION, status, fuel: 0, files: FileTree::default() };
+                let record =
+                    OutputRecord { version: OutputRecord::VERSION, status, fuel: 0, files: FileTree::default() };
                 self.keep(shard, &record).await
             }
             Err(trouble) => Err(trouble),

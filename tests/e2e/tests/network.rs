@@ -52,11 +52,14 @@ fn killed_nodes_stop_no_job_and_a_stopped_network_goes_on() -> anyhow::Result<()
     network.wait("the job to run", |network| Ok(matches!(network.phase(1)?.as_str(), "running" | "accepted")))?;
     network.kill("validator-3")?;
     network.kill("worker-0")?;
-    network.wait("the job to end", |network| {
-        Ok(matches!(network.phase(1)?.as_str(), "accepted" | "final" | "failed"))
-    })?;
+    network
+        .wait("the job to end", |network| Ok(matches!(network.phase(1)?.as_str(), "accepted" | "final" | "failed")))?;
     let phase = network.phase(1)?;
-    ensure!(phase == "accepted" || phase == "final", "the job is {phase}: {}", network.succeed(&["job", "explain", "1"])?);
+    ensure!(
+        phase == "accepted" || phase == "final",
+        "the job is {phase}: {}",
+        network.succeed(&["job", "explain", "1"])?
+    );
     network.succeed(&["verify", "1"])?;
     let height = network.height()?;
     network.stop()?;

@@ -61,6 +61,9 @@ pub enum Verdict {
     Forward,
     /// Not to be passed on, and nobody's fault: known, outdated, or no room for it.
     Keep,
+    /// Perhaps of use soon: this node is behind the sender. Not passed on, and not remembered, so that it is heard when it
+    /// is sent again.
+    Later,
     /// No honest node would have sent it. Counts against the sender.
     Invalid,
 }
@@ -202,16 +205,22 @@ impl Shared {
         self.metrics.received.inc_by(new.len() as u64);
         let verdicts = self.handler.receive(from, new.clone()).await;
         let mut forward = Vec::with_capacity(new.len());
+        let mut later = Vec::new();
         let mut invalid = 0u32;
         for (item, verdict) in new.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Forward => forward.push(item),
                 Verdict::Keep => {}
+                Verdict::Later => later.push(item_id(&item)),
                 Verdict::Invalid => invalid = invalid.saturating_add(1),
             }
         }
         self.metrics.forwarded.inc_by(forward.len() as u64);
         self.send(&forward, Some(from));
+        if !later.is_empty() {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            later.iter().for_each(|id| seen.forget(id));
+        }
         if invalid == 0 {
             return true;
         }

@@ -32,6 +32,12 @@ impl Seen {
         Self { young: HashSet::new(), old: HashSet::new(), capacity: capacity.max(2), lifetime, turned: now }
     }
 
+    /// Forgets an id: the item is new when it comes again.
+    pub(crate) fn forget(&mut self, id: &ItemId) {
+        self.young.remove(id);
+        self.old.remove(id);
+    }
+
     /// Remembers an id. True when it is new.
     pub(crate) fn insert(&mut self, id: ItemId, now: Instant) -> bool {
         if self.young.len() >= self.capacity / 2 || now.saturating_duration_since(self.turned) >= self.lifetime {
