@@ -12,7 +12,7 @@ use super::*;
 use crate::chain::TransactionSource;
 
 #[tokio::test]
-async fn good_ones_are_taken_published_once_and_wake_the_chain() {
+async fn good_ones_are_taken_once_published_each_time_and_wake_the_chain() {
     let state = FakeState::new();
     let wake = Wake::default();
     let mempool = Mempool::start(state.hash(), state.clone(), wake.clone(), Limits::default()).unwrap();
@@ -25,7 +25,8 @@ async fn good_ones_are_taken_published_once_and_wake_the_chain() {
     assert_eq!(id, transaction.id(&state.hash()));
     tokio::time::timeout(Duration::from_secs(5), wake.woken()).await.expect("the chain was not woken");
     assert_eq!(mempool.submit(wire(&transaction)).await, Ok(id), "sending it again is no error");
-    assert_eq!(*published.lock().unwrap(), vec![wire(&transaction)]);
+    // Whoever sends it again thinks that others have not heard of it: they are told again, and drop what they know.
+    assert_eq!(*published.lock().unwrap(), vec![wire(&transaction); 2]);
     assert_eq!(mempool.candidates(usize::MAX), vec![transaction.clone()]);
     assert!(mempool.verified(&id, &transaction));
     let mut forged = transaction;
