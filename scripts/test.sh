@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ -n "${VALO_LONG:-}" ]; then
-  export PROPTEST_CASES="${PROPTEST_CASES:-4096}"
+  export PROPTEST_CASES="${PROPTEST_CASES:-4096}" VALO_SIM_SECONDS="${VALO_SIM_SECONDS:-900}"
 fi
 
 step() { printf '\n== %s\n' "$*"; }
@@ -13,6 +13,10 @@ step "build"
 cargo build --locked --workspace --all-targets
 step "unit, property, golden and snapshot tests, simulator"
 cargo test --locked --workspace --exclude valo-e2e
+if [ -n "${VALO_LONG:-}" ]; then
+  step "hundreds of random networks with faulty workers"
+  cargo test --locked -p valo-ledger hundreds_of_seeds -- --ignored
+fi
 step "end to end: real processes"
 cargo test --locked -p valo-e2e
 step "examples: the committed WebAssembly is what the sources give"
