@@ -13,6 +13,12 @@ pub struct Limits {
     pub per_account: u64,
     /// How long a transaction waits for a nonce before it.
     pub gap_lifetime: Duration,
+    /// Transactions of one peer that are held because they come before the block that makes them possible.
+    pub early_per_peer: usize,
+    /// Their bytes.
+    pub early_bytes_per_peer: usize,
+    /// How long they are held.
+    pub early_lifetime: Duration,
     /// Reasons that are remembered for those who ask later.
     pub remembered: usize,
     /// How long a reason is remembered.
@@ -33,6 +39,9 @@ impl Default for Limits {
             bytes: 64 << 20,
             per_account: 64,
             gap_lifetime: Duration::from_secs(600),
+            early_per_peer: 1024,
+            early_bytes_per_peer: 512 << 10,
+            early_lifetime: Duration::from_secs(5),
             remembered: 50_000,
             memory: Duration::from_secs(600),
             waiters: 50_000,

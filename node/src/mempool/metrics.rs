@@ -16,6 +16,8 @@ pub struct MempoolMetrics {
     pub accepted: Counter,
     /// Transactions dropped after they were taken.
     pub dropped: Counter,
+    /// Transactions that came before the block that makes them possible, and were taken after it.
+    pub early: Counter,
     /// Items that peers should not have sent.
     pub offences: Counter,
 }
@@ -28,6 +30,11 @@ impl MempoolMetrics {
         registry.register("bytes", "bytes of transactions that wait to be in a block", self.waiting_bytes.clone());
         registry.register("accepted", "transactions taken", self.accepted.clone());
         registry.register("dropped", "transactions dropped after they were taken", self.dropped.clone());
+        registry.register(
+            "early",
+            "transactions that came a block too early and were taken after it",
+            self.early.clone(),
+        );
         registry.register("offences", "invalid items sent by peers", self.offences.clone());
     }
 }

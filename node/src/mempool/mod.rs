@@ -10,10 +10,12 @@
 //! - Every signature is verified once, in batches, on threads of their own ([`verify`]).
 //! - What waits, and in which order it goes, is a data structure without I/O ([`pool`]).
 //! - Everything is bounded: what waits ([`Limits`]), what waits to be verified, who waits for an answer.
+//! - What comes before the block that makes it possible is held and judged again after each block ([`early`]).
 //! - Who sent a transaction learns what became of it: a receipt, or a [`Rejection`] ([`Mempool::await_final`]).
 //!
 //! It relies on finalized state only ([`ChainState`]): nothing here is consensus.
 
+mod early;
 mod finalized;
 mod flood;
 mod limits;
@@ -46,6 +48,7 @@ use valo_protocol::{AccountNumber, GenesisHash, TransactionId, receipt::Receipt}
 
 use crate::chain::Wake;
 
+use self::{early::Early, outcomes::Outcomes, pool::Pool, verify::Work};
 pub use self::{
     finalized::FinalizedState,
     limits::Limits,
@@ -56,7 +59,6 @@ pub use self::{
     state::{ChainState, Cost, SenderAccount, StateError},
     transaction::{ParsedTransaction, VerifiedTransaction},
 };
-use self::{outcomes::Outcomes, pool::Pool, verify::Work};
 
 /// Requests that may wait for the verifying threads.
 const QUEUE: usize = 4096;
@@ -136,6 +138,7 @@ struct Shared {
     /// Counts finalized blocks that the pool has heard of.
     version: AtomicU64,
     outcomes: Mutex<Outcomes>,
+    early: Mutex<Early>,
     /// Bytes that may still come to be verified.
     room: Arc<Semaphore>,
     publisher: RwLock<Option<Publisher>>,
@@ -150,6 +153,18 @@ impl Shared {
 
     fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn early(&self) -> MutexGuard<'_, Early> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes items on to other nodes.
+    fn publish(&self, items: Vec<Bytes>) {
+        let publisher = self.publisher.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(publish) = publisher.filter(|_| !items.is_empty()) {
+            publish(items);
+        }
     }
 
     fn version(&self) -> u64 {
@@ -174,6 +189,7 @@ impl Mempool {
             pool: Mutex::new(Pool::new(limits)),
             version: AtomicU64::new(0),
             outcomes: Mutex::new(Outcomes::new(limits.waiters, limits.remembered, limits.memory)),
+            early: Mutex::new(Early::new(&limits)),
             room: Arc::new(Semaphore::new(limits.unverified_bytes)),
             publisher: RwLock::new(None),
             metrics: MempoolMetrics::default(),
@@ -208,19 +224,14 @@ impl Mempool {
             0 => vec![Err(Rejection::Busy); items.len()],
             _ => self.verify(items.clone()).await,
         };
-        let publisher = self.shared.publisher.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(publish) = publisher {
-            let fresh: Vec<Bytes> = items
-                .into_iter()
-                .zip(&answers)
-                // Also what waits already: whoever sends it again thinks that others have not heard of it.
-                .filter(|(_, answer)| answer.is_ok())
-                .map(|(bytes, _)| bytes)
-                .collect();
-            if !fresh.is_empty() {
-                publish(fresh);
-            }
-        }
+        let fresh = items
+            .into_iter()
+            .zip(&answers)
+            // Also what waits already: whoever sends it again thinks that others have not heard of it.
+            .filter(|(_, answer)| answer.is_ok())
+            .map(|(bytes, _)| bytes)
+            .collect();
+        self.shared.publish(fresh);
         answers
     }
 
@@ -238,7 +249,7 @@ impl Mempool {
         let Ok(permit) = self.shared.room.clone().acquire_many_owned(permits).await else { return stopping() };
         let Some(work) = self.workers.sender() else { return stopping() };
         let (reply, answer) = oneshot::channel();
-        if work.send(Work { items, reply, permit }).await.is_err() {
+        if work.send(Work::Judge { items, reply, permit }).await.is_err() {
             return stopping();
         }
         drop(work);

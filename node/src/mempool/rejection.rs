@@ -147,6 +147,20 @@ impl Rejection {
         }
     }
 
+    /// Whether the next block may make it good: whoever sent it may be a block ahead of this node.
+    pub(super) fn awaits_block(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid(
+                Invalid::NoSender(_)
+                    | Invalid::CannotPayFee { .. }
+                    | Invalid::NotOpen(_)
+                    | Invalid::NotANode(_)
+                    | Invalid::NotAbsent
+            )
+        )
+    }
+
     /// A short name that programs can match on.
     pub const fn code(&self) -> &'static str {
         match self {

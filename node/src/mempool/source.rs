@@ -45,6 +45,7 @@ impl TransactionSource for Mempool {
 
     fn finalized(&self, block: &FinalizedBlock) {
         self.shared.finalized(block, Instant::now());
+        self.recheck_early();
     }
 }
 

@@ -27,13 +27,27 @@ use super::{
 /// Signatures verified together. Beyond this a batch gains little and others wait longer.
 pub(super) const BATCH: usize = 512;
 
-/// Transactions to verify, from one caller.
+/// What the threads are asked for.
 #[derive(Debug)]
-pub(super) struct Work {
-    pub(super) items: Vec<Bytes>,
-    pub(super) reply: oneshot::Sender<Vec<Result<Accepted, Rejection>>>,
-    /// The room these bytes take, given back with the work.
-    pub(super) permit: OwnedSemaphorePermit,
+pub(super) enum Work {
+    /// Transactions to verify, from one caller.
+    Judge {
+        items: Vec<Bytes>,
+        reply: oneshot::Sender<Vec<Result<Accepted, Rejection>>>,
+        /// The room these bytes take, given back with the work.
+        permit: OwnedSemaphorePermit,
+    },
+    /// A block was finalized: what came too early before it is judged again.
+    Recheck,
+}
+
+impl Work {
+    fn len(&self) -> usize {
+        match self {
+            Self::Judge { items, .. } => items.len(),
+            Self::Recheck => 0,
+        }
+    }
 }
 
 /// One item on its way.
@@ -59,12 +73,12 @@ pub(super) fn run(shared: &Shared, queue: &std::sync::Mutex<mpsc::Receiver<Work>
             // Threads take turns: one waits for work, the others for the turn.
             let mut queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let Some(first) = queue.blocking_recv() else { return };
-            let mut items = first.items.len();
+            let mut items = first.len();
             batch.push(first);
             while items < BATCH
                 && let Ok(next) = queue.try_recv()
             {
-                items = items.saturating_add(next.items.len());
+                items = items.saturating_add(next.len());
                 batch.push(next);
             }
         }
@@ -76,10 +90,20 @@ fn process(shared: &Shared, batch: Vec<Work>) {
     let mut lengths = Vec::with_capacity(batch.len());
     let mut callers = Vec::with_capacity(batch.len());
     let mut items = Vec::new();
+    let mut recheck = false;
     for work in batch {
-        lengths.push(work.items.len());
-        callers.push((work.reply, work.permit));
-        items.extend(work.items);
+        match work {
+            Work::Judge { items: mut of_one, reply, permit } => {
+                lengths.push(of_one.len());
+                callers.push((reply, permit));
+                items.append(&mut of_one);
+            }
+            Work::Recheck => recheck = true,
+        }
+    }
+    // First, since it may be what a window that closes soon waits for.
+    if recheck {
+        judge_again(shared, Instant::now());
     }
     let mut answers = judge(shared, items).into_iter();
     for ((reply, permit), length) in callers.into_iter().zip(lengths) {
@@ -87,6 +111,27 @@ fn process(shared: &Shared, batch: Vec<Work>) {
         // A caller that stopped waiting is not told.
         let _ = reply.send(answers.by_ref().take(length).collect());
     }
+}
+
+/// Judges again what came too early. What is taken now is passed on, since nobody else passed it on from here.
+fn judge_again(shared: &Shared, now: Instant) {
+    let held = shared.early().take(now);
+    if held.is_empty() {
+        return;
+    }
+    let answers = judge(shared, held.iter().map(|held| held.bytes.clone()).collect());
+    let (mut taken, mut still_early) = (Vec::new(), Vec::new());
+    for (held, answer) in held.into_iter().zip(answers) {
+        match answer {
+            Ok(Accepted { new: true, .. }) => taken.push(held.bytes),
+            Ok(_) => {}
+            Err(reason) if reason.awaits_block() => still_early.push(held),
+            Err(reason) => tracing::debug!(from = %held.from, %reason, "held a transaction that came early, in vain"),
+        }
+    }
+    shared.early().put_back(still_early);
+    shared.metrics.early.inc_by(u64::try_from(taken.len()).unwrap_or(u64::MAX));
+    shared.publish(taken);
 }
 
 /// Judges items and puts the good ones into the pool. One answer for each, in order.

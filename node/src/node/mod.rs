@@ -130,6 +130,8 @@ impl Node {
         }
         let mut metrics = Registry::with_prefix("valo");
         blobs.metrics().register(&mut metrics);
+        mempool.metrics().register(&mut metrics);
+        flood.metrics().register(&mut metrics);
         let services = Arc::new(api::Services {
             genesis,
             genesis_hash,

@@ -28,8 +28,8 @@ use valo_sandbox::{Sandbox, SandboxConfig};
 /// Logs kept.
 const LOGS: usize = 1000;
 /// How long a message may take to become final before the worker looks at the state again. Sending the same message
-/// twice is sending it once, and reaches the nodes that were a block behind the first time.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// twice is sending it once, and reaches nodes that were not connected the first time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the worker is made from.
 pub struct Setting<'a> {

@@ -49,6 +49,7 @@ pub struct Duty<C> {
 }
 
 struct Running {
+    task: tokio::task::Id,
     cancel: CancellationToken,
 }
 
@@ -63,13 +64,20 @@ pub async fn start<C: ChainAccess>(mut duty: Duty<C>, stop: CancellationToken) -
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(finished) = runs.join_next() => match finished {
-                Ok((key, outcome)) => {
+            Some(finished) = runs.join_next_with_id() => match finished {
+                Ok((_, (key, outcome))) => {
                     running.remove(&key);
                     duty.decide(key, outcome)?;
                 }
-                // A panic in a run is this machine's failure; the next pass starts it anew or abstains.
-                Err(failure) => error!(%failure, "a run broke down"),
+                Err(failure) => {
+                    // A panic in a run is this machine's failure, and would come again: it says so instead of an answer.
+                    error!(%failure, "a run broke down");
+                    let broken = running.iter().find(|(_, run)| run.task == failure.id()).map(|(key, _)| *key);
+                    if let Some(key) = broken {
+                        running.remove(&key);
+                        duty.decide(key, Outcome::Abstain(AbstainReason::Internal))?;
+                    }
+                }
             },
             Some(sent) = messages.join_next() => {
                 match sent {
@@ -117,8 +125,8 @@ impl<C: ChainAccess> Duty<C> {
                 let cancel = CancellationToken::new();
                 info!(shard = %assignment.shard, attempt = %assignment.attempt, "assigned");
                 let run = self.executor.clone().run(*assignment, cancel.clone());
-                runs.spawn(async move { (key, run.await) });
-                running.insert(key, Running { cancel });
+                let task = runs.spawn(async move { (key, run.await) }).id();
+                running.insert(key, Running { task, cancel });
             }
         }
         // One message at a time, built on the last finalized state: a refused one never leaves a gap in the nonces

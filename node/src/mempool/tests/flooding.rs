@@ -31,7 +31,7 @@ async fn only_what_no_honest_node_sends_counts_against_the_peer() {
             Verdict::Forward,
             Verdict::Keep,
             Verdict::Keep,
-            Verdict::Keep,
+            Verdict::Later,
             Verdict::Keep,
             Verdict::Keep,
             Verdict::Invalid,

@@ -11,7 +11,10 @@ use valo_protocol::{
 };
 
 use super::*;
-use crate::chain::{FinalizedBlock, TransactionSource};
+use crate::{
+    chain::{FinalizedBlock, TransactionSource},
+    network::flood::{FloodHandler, Verdict},
+};
 
 /// Makes a block of these final: changes the state as it would, then tells the mempool.
 fn finalize(state: &FakeState, mempool: &Mempool, transactions: Vec<SignedTransaction>) {
@@ -184,4 +187,47 @@ fn a_block_finalized_while_a_signature_was_verified_is_not_missed() {
     let mut answers = verify::insert_for_test(&mempool.shared, parsed, account, before);
     assert_eq!(answers.remove(0).unwrap_err().code(), "nonceUsed");
     assert!(mempool.is_empty());
+}
+
+/// A peer a block ahead sends what the next block makes possible. It is taken after that block, passed on, and needs
+/// nobody to send it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_a_block_too_early_is_taken_after_that_block() {
+    let state = FakeState::new();
+    state.unborn.lock().unwrap().insert(account(7));
+    let mempool = start(&state, Limits::default());
+    let (passed_on, mut published) = mpsc::unbounded_channel();
+    mempool.set_publisher(move |items| passed_on.send(items).unwrap());
+    let newcomer = wire(&signed(&state, 7, 0));
+    let mut forged = signed(&state, 7, 1);
+    forged.signature.0[9] ^= 1;
+    let verdicts = mempool.receive(stranger(), vec![newcomer.clone(), wire(&forged)]).await;
+    assert_eq!(verdicts, [Verdict::Later, Verdict::Later], "the key of its sender is not known yet");
+    finalize(&state, &mempool, vec![signed(&state, 2, 0)]);
+    assert_eq!(mempool.receive(stranger(), vec![newcomer.clone()]).await, [Verdict::Later], "still early");
+    assert!(mempool.is_empty());
+
+    state.unborn.lock().unwrap().clear();
+    finalize(&state, &mempool, vec![signed(&state, 2, 1)]);
+    let published = tokio::time::timeout(LONG, published.recv()).await.unwrap();
+    assert_eq!(published, Some(vec![newcomer.clone()]), "once, and without the forged one");
+    assert_eq!(mempool.pending(10).await, [newcomer.clone()]);
+    assert_eq!(mempool.metrics().early.get(), 1);
+    assert_eq!(mempool.receive(stranger(), vec![newcomer]).await, [Verdict::Keep]);
+}
+
+/// The block may come between the look at the state and the holding.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_in_between_is_not_missed() {
+    let state = FakeState::new();
+    let mempool = start(&state, Limits::default());
+    let early = wire(&signed(&state, 7, 0));
+    let before = mempool.shared.version();
+    finalize(&state, &mempool, vec![signed(&state, 2, 0)]);
+    let answers = [Err(Rejection::Invalid(Invalid::NoSender(account(7))))];
+    mempool.hold_early(stranger(), vec![early.clone()], &answers, before);
+    while mempool.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(mempool.pending(10).await, [early]);
 }

@@ -5,7 +5,7 @@ mod following;
 mod submitting;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -62,6 +62,8 @@ pub(super) struct FakeState {
     store: valo_ledger::MemoryStore,
     /// Accounts that are not as in genesis.
     senders: Mutex<HashMap<AccountNumber, Sender>>,
+    /// Accounts that no block has made yet.
+    pub(super) unborn: Mutex<HashSet<AccountNumber>>,
     pub(super) receipts: Mutex<HashMap<TransactionId, Receipt>>,
 }
 
@@ -70,7 +72,13 @@ impl FakeState {
         let genesis = genesis();
         let mut store = valo_ledger::MemoryStore::default();
         store.apply(&Ledger::<valo_ledger::MemoryStore>::genesis_changes(&genesis).unwrap());
-        Arc::new(Self { genesis, store, senders: Mutex::default(), receipts: Mutex::default() })
+        Arc::new(Self {
+            genesis,
+            store,
+            senders: Mutex::default(),
+            unborn: Mutex::default(),
+            receipts: Mutex::default(),
+        })
     }
 
     pub(super) fn set(&self, number: u64, nonce: u64) {
@@ -85,6 +93,9 @@ impl FakeState {
 
 impl ChainState for FakeState {
     fn sender(&self, account: AccountNumber) -> Result<Option<SenderAccount>, StateError> {
+        if self.unborn.lock().unwrap().contains(&account) {
+            return Ok(None);
+        }
         let record = View::new(&self.store).account(account).unwrap();
         let changed = self.senders.lock().unwrap().get(&account).copied();
         Ok(record.map(|record| {
