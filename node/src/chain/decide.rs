@@ -21,6 +21,9 @@ impl<S: Store> Chain<S> {
             Some(effects) => effects,
             None => self.ledger.execute(&candidate.block)?,
         };
+        let size = u64::try_from(candidate.bytes.len()).unwrap_or(u64::MAX);
+        let (time, limit) = (candidate.block.header.time, self.ledger.params().block_bytes);
+        self.budget.decided(time, size, certificate.round, limit);
         let block = Arc::unwrap_or_clone(candidate.block);
         let finalized = Arc::new(FinalizedBlock {
             id,

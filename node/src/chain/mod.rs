@@ -12,6 +12,7 @@
 //! Two rules carry the safety of a node that may crash at any moment: a block is on disk before it is proposed or
 //! voted for, and the same height and round is answered with the same block for ever.
 
+mod budget;
 mod candidates;
 mod decide;
 pub mod handle;
@@ -35,6 +36,7 @@ pub use propose::Stream;
 pub use source::{NoTransactions, TransactionSource};
 pub use store::{BlockStore, ProposedBlock};
 
+use budget::Budget;
 use candidates::Candidates;
 use parts::{Arrived, Assembler};
 use std::{
@@ -128,6 +130,8 @@ pub struct Chain<S> {
     /// Roots of the tables before the last block: what its header certifies. None right after a start.
     certified: Option<Vec<TableRoot>>,
     candidates: Candidates,
+    /// How much goes into the blocks that this node proposes.
+    budget: Budget,
     assembler: Assembler,
     /// Blocks of heights beyond the next one, waiting for their turn.
     later: BTreeMap<(Height, BlockId), Arrived>,
@@ -168,6 +172,7 @@ impl<S: Store> Chain<S> {
             last,
             certified: None,
             candidates,
+            budget: Budget::default(),
             assembler: Assembler::default(),
             later: BTreeMap::new(),
             round: Round(0),

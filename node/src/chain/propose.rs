@@ -71,7 +71,8 @@ impl<S: Store> Chain<S> {
         let vrf_proof = vrf::prove(&self.key, &vrf::input(&head.randomness, height))?;
         let last_commit = self.last.as_ref().map(|last| last.certificate.clone());
         let draft = Draft { time, round, proposer: self.key.public(), vrf_proof, last_commit };
-        let max_bytes = usize::try_from(self.ledger.params().block_bytes).unwrap_or(usize::MAX);
+        let max_bytes = self.budget.bytes(self.ledger.params().block_bytes);
+        let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         let mut transactions = self.transactions.candidates(max_bytes);
         let good = signatures::verify(&self.ledger, &*self.transactions, &transactions)?;
         let mut verdicts = good.into_iter();

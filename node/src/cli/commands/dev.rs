@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Names of the tiers [default: small,large]
     #[arg(long, value_delimiter = ',')]
     tiers: Option<Vec<String>>,
-    /// Shards that a worker runs at a time [default: 2]
+    /// Shards that a worker runs at a time [default: 4]
     #[arg(long)]
     slots: Option<u16>,
     /// Folder of the network, kept when it stops; a temporary one unless said

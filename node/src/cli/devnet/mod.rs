@@ -203,7 +203,7 @@ impl DevNetwork {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { validators: 4, workers: 8, tiers: vec!["small".to_owned(), "large".to_owned()], slots: 2 }
+        Self { validators: 4, workers: 8, tiers: vec!["small".to_owned(), "large".to_owned()], slots: 4 }
     }
 }
 

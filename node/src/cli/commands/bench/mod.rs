@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Workers
     #[arg(long, default_value_t = 6)]
     workers: usize,
+    /// Slots of each worker: the shards that it takes at a time
+    #[arg(long, default_value_t = 8)]
+    slots: u16,
     /// Seconds for each of the parts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
@@ -74,6 +77,7 @@ struct Report {
     cores: usize,
     validators: usize,
     workers: usize,
+    slots: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle: Option<idle::Idle>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +107,7 @@ impl Arguments {
         let senders: Result<Vec<SecretKey>, _> = (0..SENDERS).map(|_| SecretKey::generate()).collect();
         let senders = senders?;
         let keys: Vec<_> = senders.iter().map(SecretKey::public).collect();
-        let shape = Shape { validators: self.validators, workers: self.workers, ..Shape::default() };
+        let shape = Shape { validators: self.validators, workers: self.workers, slots: self.slots, ..Shape::default() };
         let spinner = match context.output.draws() {
             true => progress::spinner("starting the nodes".to_owned()),
             false => indicatif::ProgressBar::hidden(),
@@ -116,6 +120,7 @@ impl Arguments {
                 cores: std::thread::available_parallelism().map_or(1, usize::from),
                 validators: self.validators,
                 workers: self.workers,
+                slots: self.slots,
                 idle: None,
                 finality: None,
                 transfers: None,
@@ -200,9 +205,10 @@ impl Report {
             row("memory, worker", human::size(idle.worker_memory), String::new());
         }
         format!(
-            "{table}\n\n{} and {} on one machine of {}",
+            "{table}\n\n{} and {} of {} on one machine of {}",
             human::plural(u64::try_from(self.validators).unwrap_or(0), "validator"),
             human::plural(u64::try_from(self.workers).unwrap_or(0), "worker"),
+            human::plural(u64::from(self.slots), "slot"),
             human::plural(u64::try_from(self.cores).unwrap_or(0), "core"),
         )
     }

@@ -2,7 +2,7 @@
 //! validators; what counts is what blocks say.
 
 use crate::cli::devnet::DevNetwork;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use valo_client::{
@@ -69,9 +69,14 @@ pub async fn measure(network: &DevNetwork, keys: &[SecretKey], span: Duration) -
         place = place.saturating_add(1);
         tasks.spawn(send(client, group, genesis, end));
     }
-    let mut taken = 0u64;
+    let (mut taken, mut refusal) = (0u64, None);
     while let Some(sent) = tasks.join_next().await {
-        taken = taken.saturating_add(sent??);
+        let sent = sent??;
+        taken = taken.saturating_add(sent.taken);
+        refusal = refusal.or(sent.refusal);
+    }
+    if taken == 0 {
+        bail!("no transfer was taken: {}", refusal.unwrap_or_else(|| "the span was too short to send one".to_owned()));
     }
     drain(&client).await?;
     let last = client.status().await?.height;
@@ -87,9 +92,17 @@ async fn drain(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends until the end; how many were taken.
-async fn send(client: Client, mut group: Vec<Sender>, genesis: GenesisHash, end: Instant) -> anyhow::Result<u64> {
-    let mut taken = 0u64;
+/// What came of sending.
+#[derive(Debug, Default)]
+struct Sent {
+    taken: u64,
+    /// The first reason for which one was not taken.
+    refusal: Option<String>,
+}
+
+/// Sends until the end.
+async fn send(client: Client, mut group: Vec<Sender>, genesis: GenesisHash, end: Instant) -> anyhow::Result<Sent> {
+    let mut sent = Sent::default();
     while Instant::now() < end {
         let signed = tokio::task::spawn_blocking(move || {
             let transactions = group.iter().flat_map(|sender| batch(sender, &genesis)).collect::<Vec<_>>();
@@ -98,15 +111,21 @@ async fn send(client: Client, mut group: Vec<Sender>, genesis: GenesisHash, end:
         let transactions;
         (group, transactions) = signed.await?;
         let results = client.submit_many(&transactions).await?;
-        let before = taken;
+        let before = sent.taken;
         for (index, result) in results.iter().enumerate() {
             let sender = index.checked_div(usize::try_from(BATCH)?).and_then(|place| group.get_mut(place));
-            if let (SubmissionResult::Taken(_), Some(sender)) = (result, sender) {
-                sender.nonce = sender.nonce.saturating_add(1);
-                taken = taken.saturating_add(1);
+            match (result, sender) {
+                (SubmissionResult::Taken(_), Some(sender)) => {
+                    sender.nonce = sender.nonce.saturating_add(1);
+                    sent.taken = sent.taken.saturating_add(1);
+                }
+                (SubmissionResult::Refused(reason), _) if sent.refusal.is_none() => {
+                    sent.refusal = Some(reason.detail.clone());
+                }
+                _ => {}
             }
         }
-        if taken == before {
+        if sent.taken == before {
             // Full: what is waiting has to get into blocks first.
             tokio::time::sleep(PAUSE).await;
             for sender in &mut group {
@@ -114,7 +133,7 @@ async fn send(client: Client, mut group: Vec<Sender>, genesis: GenesisHash, end:
             }
         }
     }
-    Ok(taken)
+    Ok(sent)
 }
 
 fn batch(sender: &Sender, genesis: &GenesisHash) -> Vec<SignedTransaction> {
