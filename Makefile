@@ -38,9 +38,9 @@ bench: build ## measure a real network on this machine and print the table
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
 
-generate: ## rewrite the generated files: OpenAPI document, golden vectors
+generate: ## rewrite the generated files: OpenAPI document, command line, golden vectors
 	@VALO_BLESS=1 $(CARGO) test --locked -q -p valo-protocol -p valo-ledger
-	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib api::
+	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib the_committed
 
 clean: ## remove the build output
 	@$(CARGO) clean

@@ -6,36 +6,11 @@ use valo_protocol::{
     AccountNumber, Action, Amount, Transaction,
     amount::MAX_SUPPLY,
     encoding::{Varint, encode},
-    job::Verification,
     params::Weights,
 };
 
 /// Length of a signature on the wire.
 const SIGNATURE: u64 = 64;
-
-/// What an action weighs, with its transaction. Messages of the protocol weigh too, though they pay nothing.
-pub fn weight(action: &Action, weights: &Weights) -> u64 {
-    let entries = |count: usize| weights.entry.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
-    let own = match action {
-        Action::Transfer { .. } => weights.transfer,
-        Action::TransferToKey { .. } => weights.transfer.saturating_add(weights.account),
-        Action::SubmitJob { contract, .. } => {
-            let Verification::Replicated { replicas, .. } = contract.verification;
-            let stages = u64::try_from(contract.stages.len()).unwrap_or(u64::MAX);
-            let assignments = u64::from(contract.total_shards()).saturating_mul(u64::from(replicas));
-            weights
-                .job
-                .saturating_add(weights.stage.saturating_mul(stages))
-                .saturating_add(weights.assignment.saturating_mul(assignments))
-        }
-        Action::Commit { entries: list } => entries(list.len()),
-        Action::Reveal { entries: list } => entries(list.len()),
-        Action::Abstain { entries: list } => entries(list.len()),
-        Action::CancelJob { .. } => weights.stage,
-        Action::Return => weights.entry,
-    };
-    weights.transaction.saturating_add(own)
-}
 
 /// The prices of now, with the table of weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +41,7 @@ impl FeeSchedule {
         };
         let bytes = u64::try_from(encode(&longest).len()).ok()?.checked_add(SIGNATURE)?;
         let for_bytes = self.byte_price.checked_mul(bytes)?;
-        for_bytes.checked_add(self.weight_price.checked_mul(weight(action, &self.weights))?)
+        for_bytes.checked_add(self.weight_price.checked_mul(self.weights.of(action))?)
     }
 
     /// What to allow as `max_fee`: twice the fee of now, since prices may rise before the transaction is in a

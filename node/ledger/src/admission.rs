@@ -214,7 +214,7 @@ impl Admission {
 
     /// The sums with this transaction, if it still fits.
     fn room(&self, transaction: &Transaction, size: u64) -> Result<[u64; 4], Refusal> {
-        let weight = fees::weight(&transaction.action, &self.params);
+        let weight = self.params.weights.of(&transaction.action);
         let within = |kind, sum: u64, more: u64, limit: u64| {
             sum.checked_add(more).filter(|sum| *sum <= limit).ok_or(Refusal::Full { kind, limit })
         };

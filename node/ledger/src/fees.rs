@@ -3,7 +3,7 @@
 //! Both follow from the transaction alone, so a sender knows the fee beforehand. Prices are those of the
 //! parameters; moving prices will take their place in [`Prices::of`].
 
-use valo_protocol::{Action, Amount, Parameters, transaction::Transaction};
+use valo_protocol::{Amount, Parameters, transaction::Transaction};
 
 /// What a byte and a unit of weight cost, in units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +26,10 @@ impl Prices {
     }
 }
 
-/// What an action weighs at most, with its transaction.
-pub fn weight(action: &Action, params: &Parameters) -> u64 {
-    params.weights.of(action)
-}
-
 /// The fee that `max_fee` must cover: nothing for messages of the protocol.
 pub fn fee(transaction: &Transaction, bytes: u64, params: &Parameters) -> Amount {
     if transaction.action.is_protocol_message() {
         return Amount::ZERO;
     }
-    Prices::of(params).fee(bytes, weight(&transaction.action, params))
+    Prices::of(params).fee(bytes, params.weights.of(&transaction.action))
 }

@@ -143,13 +143,7 @@ impl<S: Store> Ledger<S> {
     /// Whether a transaction of `size` bytes could be in the next block, its signature aside. [`Invalid::NonceGap`] says
     /// that it could be later.
     pub fn validity(&self, transaction: &SignedTransaction, size: usize) -> Result<Result<(), Invalid>, LedgerError> {
-        match admission::validity(&self.store, &self.params, &transaction.transaction, size) {
-            Ok(()) => Ok(Ok(())),
-            Err(admission::Refusal::Invalid(invalid)) => Ok(Err(invalid)),
-            Err(admission::Refusal::Ledger(error)) => Err(error),
-            // One transaction alone never fills a block: its size was bounded before.
-            Err(admission::Refusal::Full { .. }) => Ok(Ok(())),
-        }
+        View::new(&self.store).validity(&self.params, transaction, size)
     }
 
     /// The key that signs for an account.

@@ -1,4 +1,4 @@
-//! Validity of a transaction against any finalized state: for a mempool, which has a view but no ledger.
+//! Validity of a transaction against any finalized state: for the ledger, and for a mempool, which has a view only.
 
 use crate::{LedgerError, View, accounts, admission, fees};
 use valo_protocol::{Amount, Parameters, SignedTransaction, receipt::Invalid, state::AccountRecord};
@@ -13,6 +13,7 @@ impl View<'_> {
         size: usize,
     ) -> Result<Result<(), Invalid>, LedgerError> {
         match admission::validity(self.store, params, &transaction.transaction, size) {
+            // One transaction alone never fills a block: its size was bounded before.
             Ok(()) | Err(admission::Refusal::Full { .. }) => Ok(Ok(())),
             Err(admission::Refusal::Invalid(invalid)) => Ok(Err(invalid)),
             Err(admission::Refusal::Ledger(error)) => Err(error),
@@ -35,6 +36,6 @@ pub fn max_weight(transaction: &SignedTransaction, params: &Parameters) -> u64 {
 
 /// What the bytes and the weight of a transaction are worth at the present prices, also where nobody pays for them.
 pub fn cost(transaction: &SignedTransaction, size: usize, params: &Parameters) -> Amount {
-    let weight = fees::weight(&transaction.transaction.action, params);
+    let weight = params.weights.of(&transaction.transaction.action);
     fees::Prices::of(params).fee(u64::try_from(size).unwrap_or(u64::MAX), weight)
 }

@@ -25,6 +25,7 @@ pub mod hash;
 pub mod job;
 pub mod keys;
 pub mod merkle;
+mod number;
 pub mod params;
 pub mod proof;
 pub mod receipt;

@@ -3,61 +3,18 @@
 use crate::{
     AccountNumber, Amount,
     bytes::{BoundedString, BoundedVec},
+    number::number,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// The row of a tier in the table of tiers.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-)]
-#[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct TierId(pub u16);
-
-/// The row of a node in the table of nodes.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-)]
-#[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct NodeId(pub u32);
-
-impl fmt::Display for TierId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
+number! {
+    /// The row of a tier in the table of tiers.
+    TierId, u16, fixed
 }
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
+number! {
+    /// The row of a node in the table of nodes.
+    NodeId, u32, fixed
 }
 
 /// The name of a tier: 1 to 32 of `[a-z0-9-]`.

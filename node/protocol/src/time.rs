@@ -3,50 +3,19 @@
 //! All durations of the protocol are block time in milliseconds, as headers carry it, never counts
 //! of blocks, so that they mean the same on a busy and on an idle chain.
 
-use crate::encoding::Varint;
-use borsh::{BorshDeserialize, BorshSerialize, io};
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use crate::number::number;
 
-macro_rules! varint_newtype {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-        pub struct $name(pub u64);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0, formatter)
-            }
-        }
-
-        impl BorshSerialize for $name {
-            fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
-                BorshSerialize::serialize(&Varint(self.0), writer)
-            }
-        }
-
-        impl BorshDeserialize for $name {
-            fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
-                Varint::deserialize_reader(reader).map(|value| Self(value.0))
-            }
-        }
-    };
-}
-
-varint_newtype! {
+number! {
     /// The height of a block. The genesis state is height 0; the first block is height 1.
-    Height
+    Height, u64, varint
 }
-varint_newtype! {
+number! {
     /// Block time: milliseconds since the Unix epoch.
-    Timestamp
+    Timestamp, u64, varint
 }
-varint_newtype! {
+number! {
     /// A span of block time in milliseconds.
-    Duration
+    Duration, u64, varint
 }
 
 impl Height {
@@ -86,28 +55,7 @@ impl From<Duration> for std::time::Duration {
     }
 }
 
-/// A round of consensus within a height, from 0.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-)]
-#[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Round(pub u32);
-
-impl fmt::Display for Round {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
+number! {
+    /// A round of consensus within a height, from 0.
+    Round, u32, fixed
 }

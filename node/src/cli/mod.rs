@@ -11,6 +11,7 @@ pub mod contract;
 pub mod devnet;
 pub mod human;
 pub mod keys;
+mod logs;
 mod output;
 mod profile;
 mod progress;
@@ -20,12 +21,7 @@ mod tests;
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use context::Context;
-use std::{
-    ffi::OsString,
-    io::{IsTerminal, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -63,7 +59,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Command::Completions(arguments) = command {
         return arguments.run(tree(None));
     }
-    logging(&global, matches!(command, Command::Run(_)));
+    logs::start(&global, matches!(command, Command::Run(_)));
     let context = Context::new(global)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -86,19 +82,4 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Completions(_) => Ok(()),
         }
     })
-}
-
-/// Logs on standard error: those of a node, or what goes wrong below a command, for whoever asks with `-v` or `VALO_LOG`.
-fn logging(global: &arguments::Global, is_node: bool) {
-    let level = match (is_node, global.verbose) {
-        (false, 0) => "error",
-        (true, 0) => "info,libp2p=error,iroh=error,noq=error,netwatch=error,portmapper=error,arc_malachitebft=error",
-        (_, 1) => "info,valo=debug",
-        (_, _) => "debug",
-    };
-    let filter = std::env::var("VALO_LOG").unwrap_or_else(|_| level.to_owned());
-    let filter = tracing_subscriber::EnvFilter::new(filter);
-    let colour = std::io::stderr().is_terminal() && console::colors_enabled_stderr();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
-    let _ = log.try_init();
 }

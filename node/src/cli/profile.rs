@@ -111,6 +111,7 @@ pub fn check_name(name: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn configuration_round_trip() {
@@ -138,5 +139,37 @@ mod tests {
         config.current = Some("b".to_owned());
         assert_eq!(config.name_in_use(None).unwrap().as_deref(), Some("b"));
         assert_eq!(config.name_in_use(Some("a")).unwrap().as_deref(), Some("a"));
+    }
+
+    fn text() -> String {
+        let profile = Profile {
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            key: Some("alice".to_owned()),
+            account: Some(AccountNumber::new(42).unwrap()),
+            genesis: Some(GenesisHash([7; 32])),
+        };
+        let profiles = [("dev".to_owned(), profile.clone()), ("work".to_owned(), profile)].into();
+        serde_yaml::to_string(&Config { current: Some("dev".to_owned()), profiles }).unwrap()
+    }
+
+    proptest! {
+        /// A damaged file is reported with its name and stays as it is; it is never taken for an empty one.
+        #[test]
+        fn damaged_files_are_read_or_named(text in valo_mutation::damaged_text(vec![text()])) {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("config.yaml");
+            fs::write(&path, &text).unwrap();
+            match Config::read(home.path()) {
+                Ok(config) => {
+                    config.write(home.path()).unwrap();
+                    prop_assert_eq!(Config::read(home.path()).unwrap(), config);
+                }
+                Err(error) => {
+                    let line = crate::cli::output::error_line(&error);
+                    prop_assert!(line.contains("config.yaml") && !line.contains('\n'), "{}", line);
+                    prop_assert_eq!(fs::read_to_string(&path).unwrap(), text);
+                }
+            }
+        }
     }
 }

@@ -111,6 +111,11 @@ impl Codec<Response<Context>> for BorshCodec {
 
     fn decode(&self, bytes: Bytes) -> io::Result<Response<Context>> {
         let (start, values): WireResponse = borsh::from_slice(&bytes)?;
+        let is_ordered =
+            |certificate: &Certificate| certificate.signatures.is_sorted_by(|one, next| one.validator < next.validator);
+        if !values.iter().all(|(_, certificate)| is_ordered(certificate)) {
+            return Err(malformed("the signatures of a certificate are not in ascending order of keys"));
+        }
         let values = values
             .into_iter()
             .map(|(block, certificate)| RawDecidedValue::new(block, engine_certificate(&certificate)))
@@ -157,5 +162,112 @@ impl Codec<ValidatorProof<Context>> for BorshCodec {
 
     fn encode(&self, proof: &ValidatorProof<Context>) -> io::Result<Bytes> {
         borsh::to_vec(&(&proof.public_key, &proof.peer_id, &proof.signature)).map(Bytes::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{chain::parts, consensus::context::Address};
+    use malachitebft_core_types::Round;
+    use malachitebft_engine::util::streaming::{StreamContent, StreamId};
+    use proptest::prelude::*;
+    use valo_mutation::damaged;
+    use valo_protocol::{BlockId, PublicKey};
+
+    const BLOCK: BlockId = BlockId([1; 32]);
+
+    /// What `T` gives when it is read and written again.
+    fn again<T>(bytes: &[u8]) -> Option<Vec<u8>>
+    where
+        BorshCodec: Codec<T, Error = io::Error>,
+    {
+        let value: T = BorshCodec.decode(Bytes::copy_from_slice(bytes)).ok()?;
+        Some(BorshCodec.encode(&value).unwrap().to_vec())
+    }
+
+    fn seed<T>(value: &T) -> Vec<u8>
+    where
+        BorshCodec: Codec<T, Error = io::Error>,
+    {
+        BorshCodec.encode(value).unwrap().to_vec()
+    }
+
+    fn seeds() -> Vec<Vec<u8>> {
+        let proposal = vote::Proposal {
+            height: valo_protocol::Height(300),
+            round: valo_protocol::Round(1),
+            block: BLOCK,
+            valid_round: Some(valo_protocol::Round(0)),
+            proposer: PublicKey([2; 32]),
+        };
+        let parts = parts::split(proposal, Signature([3; 64]), &Bytes::from(vec![5; 300]));
+        let stream = |(sequence, part): (u64, &Part)| {
+            let id = StreamId::new(Bytes::from_static(b"stream"));
+            seed(&StreamMessage::new(id, sequence, StreamContent::Data(part.clone())))
+        };
+        let signature = |key| CommitSignature::new(Address(PublicKey([key; 32])), Signature([key; 64]));
+        let certificate = CommitCertificate {
+            height: Height(valo_protocol::Height(300)),
+            round: Round::new(1),
+            value_id: Value(BLOCK),
+            commit_signatures: vec![signature(1), signature(2)],
+        };
+        let certificate = engine_certificate(&certificate_of(&certificate).unwrap());
+        let values = vec![RawDecidedValue::new(Bytes::from(vec![9; 100]), certificate); 2];
+        let response = Response::ValueResponse(ValueResponse::new(Height(valo_protocol::Height(300)), values));
+        let mut seeds: Vec<Vec<u8>> = parts.iter().map(seed).chain((0u64..).zip(&parts).map(stream)).collect();
+        seeds.push(seed(&response));
+        seeds.push(seed(&ValidatorProof::<Context>::new(vec![1; 32], vec![2; 38], Signature([3; 64]))));
+        seeds
+    }
+
+    proptest! {
+        /// Whatever a validator sends: an error, or a message that is these bytes and no others.
+        #[test]
+        fn damaged_messages_are_errors_or_themselves(bytes in damaged(seeds())) {
+            let read = [
+                again::<Part>(&bytes),
+                again::<StreamMessage<Part>>(&bytes),
+                again::<Response<Context>>(&bytes),
+                again::<ValidatorProof<Context>>(&bytes),
+                again::<SignedConsensusMsg<Context>>(&bytes),
+                again::<LivenessMsg<Context>>(&bytes),
+                again::<ProposedValue<Context>>(&bytes),
+                again::<PolkaCertificate<Context>>(&bytes),
+                again::<Status<Context>>(&bytes),
+                again::<Request<Context>>(&bytes),
+            ];
+            for encoded in read.into_iter().flatten() {
+                prop_assert_eq!(&encoded, &bytes);
+            }
+            if let Ok(response) = Codec::<Response<Context>>::decode(&BorshCodec, Bytes::from(bytes.clone())) {
+                prop_assert!(BorshCodec.encoded_len(&response).unwrap() >= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_with_signatures_in_another_order_is_refused() {
+        let seed = seeds().into_iter().find(|seed| again::<Response<Context>>(seed).is_some()).unwrap();
+        let signature = |key: u8| [vec![key; 32], vec![key; 64]].concat();
+        let (ordered, turned) = ([signature(1), signature(2)].concat(), [signature(2), signature(1)].concat());
+        let at = seed.windows(ordered.len()).position(|window| window == ordered).unwrap();
+        let mut other = seed;
+        other[at..at + turned.len()].copy_from_slice(&turned);
+        assert_eq!(again::<Response<Context>>(&other), None);
+    }
+
+    #[test]
+    fn the_seeds_are_messages() {
+        for seed in seeds() {
+            let kinds = [
+                again::<Part>(&seed),
+                again::<StreamMessage<Part>>(&seed),
+                again::<Response<Context>>(&seed),
+                again::<ValidatorProof<Context>>(&seed),
+            ];
+            assert!(kinds.into_iter().flatten().any(|bytes| bytes == seed));
+        }
     }
 }

@@ -19,7 +19,10 @@ use malachitebft_app_channel::{
 use malachitebft_codec::Codec as _;
 use malachitebft_config::{ConsensusConfig, DiscoveryConfig, P2pConfig, PubSubProtocol, ValuePayload, ValueSyncConfig};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, mpsc, oneshot, watch},
+};
 use valo_ledger::Store;
 use valo_protocol::{Genesis, SecretKey, block::MAX_BLOCK};
 
@@ -52,6 +55,14 @@ pub enum StartError {
     /// A malformed address.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// Another program has the port, or the address is not of this machine.
+    #[error("cannot listen on {address} for consensus: {source}")]
+    Listen {
+        /// Where to listen.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The engine does not start.
     #[error("cannot start the consensus engine: {0}")]
     Engine(String),
@@ -197,6 +208,9 @@ pub async fn start<S: Store + Send + 'static>(
     wake: Wake,
 ) -> Result<Consensus, StartError> {
     let engine_config = engine_config(&config)?;
+    // The engine would only log that it cannot listen, and then hear nobody.
+    let listening = TcpListener::bind(config.listen).await;
+    drop(listening.map_err(|source| StartError::Listen { address: config.listen, source })?);
     let chain = Chain::open(config.genesis.clone(), config.key.clone(), store, blocks, transactions)?;
     let genesis = chain.ledger().genesis_hash();
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use valo_ledger::{LedgerError, View, fees, validity};
+use valo_ledger::{LedgerError, View, validity};
 use valo_protocol::{
     AccountNumber, Height, Parameters, SignedTransaction, TransactionId,
     receipt::{Invalid, Receipt},
@@ -66,7 +66,7 @@ impl ChainState for FinalizedState {
         let units = validity::cost(transaction, size, &params).units();
         Ok(Cost {
             units,
-            weight: fees::weight(&transaction.transaction.action, &params),
+            weight: params.weights.of(&transaction.transaction.action),
             max_weight: validity::max_weight(transaction, &params),
         })
     }

@@ -229,6 +229,8 @@ fn check_private(path: &Path) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use valo_mutation::{damaged, damaged_text};
     use valo_protocol::{Parameters, Timestamp, bytes::BoundedString, params::Preset};
 
     fn config() -> NodeConfig {
@@ -282,5 +284,53 @@ mod tests {
         fs::set_permissions(folder.join("node.key"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(folder.join("node.key"), "abc").unwrap();
         assert!(folder.key().unwrap_err().to_string().contains("64 hexadecimal"));
+    }
+    /// A file of a folder with other contents. What is read of it, or the one line that names it.
+    fn with_file<T>(
+        name: &str,
+        contents: &[u8],
+        read: impl Fn(&DataFolder) -> Result<T, ConfigError>,
+    ) -> Result<T, String> {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(root.path());
+        folder.create(&config(), &genesis(), &SecretKey::from_seed([7; 32])).unwrap();
+        fs::write(folder.join(name), contents).unwrap();
+        let result = read(&folder).map_err(|error| error.to_string());
+        if let Err(line) = &result {
+            assert!(line.contains(name) && !line.contains('\n'), "{line}");
+        }
+        result
+    }
+
+    fn config_texts() -> Vec<String> {
+        let seed = SeedSettings { key: SecretKey::from_seed([8; 32]).public(), addresses: vec![config().api] };
+        let mut long = config();
+        long.network.seeds = vec![seed; 2];
+        long.worker.threads = Some(2);
+        [config(), long].iter().map(|config| serde_yaml::to_string(config).unwrap()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_configurations_are_read_or_named(text in damaged_text(config_texts())) {
+            if let Ok(read) = with_file("config.yaml", text.as_bytes(), DataFolder::config) {
+                let again = serde_yaml::to_string(&read).unwrap();
+                prop_assert_eq!(with_file("config.yaml", again.as_bytes(), DataFolder::config), Ok(read));
+            }
+        }
+
+        #[test]
+        fn damaged_genesis_files_are_named(text in damaged_text(vec![serde_json::to_string(&genesis()).unwrap()])) {
+            // It names no validator, and nothing that a few changes make of it does.
+            prop_assert!(with_file("genesis.json", text.as_bytes(), DataFolder::genesis).is_err());
+        }
+
+        #[test]
+        fn damaged_node_keys_are_a_seed_or_named(bytes in damaged(vec![format!("{}\n", Hash([7; 32])).into_bytes()])) {
+            if let Ok(key) = with_file("node.key", &bytes, DataFolder::key) {
+                let text = String::from_utf8(bytes).unwrap();
+                prop_assert_eq!(Hash(*key.seed()).to_string(), text.trim().to_lowercase());
+            }
+        }
     }
 }

@@ -9,17 +9,19 @@
 mod config;
 mod logs;
 mod members;
+mod parts;
 mod worker;
 
 pub use config::{
     BlobSettings, ConfigError, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings,
 };
+pub use parts::NotStopped;
 
 use crate::{
     api,
     blobs::{Blobs, BlobsConfig},
     chain::Wake,
-    consensus::{self, Consensus},
+    consensus,
     mempool::{FinalizedState, Limits, Mempool},
     network::{
         Members, Network, NetworkConfig, Seed,
@@ -28,14 +30,14 @@ use crate::{
     storage::{Settings, Storage},
 };
 use anyhow::Context as _;
+use parts::Parts;
 use prometheus_client::registry::Registry;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Instant,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 use tracing::info;
 use valo_ledger::{Ledger, MemoryStore, View};
 use valo_protocol::{GenesisHash, PublicKey};
@@ -46,19 +48,30 @@ pub struct Node {
     key: PublicKey,
     genesis: GenesisHash,
     api: SocketAddr,
-    storage: Storage,
-    mempool: Mempool,
-    network: Network,
-    blobs: Blobs,
-    consensus: Consensus,
-    tasks: JoinSet<()>,
-    stop: CancellationToken,
-    failure: watch::Receiver<Option<String>>,
+    parts: Parts,
 }
 
 impl Node {
-    /// Starts the node of a data folder. Returns when it serves.
+    /// Starts the node of a data folder. Returns when it serves. What a failure on the way leaves running is stopped
+    /// before the failure is told, so that the folder can be used again at once.
     pub async fn start(folder: &DataFolder) -> anyhow::Result<Self> {
+        let mut parts = Parts::default();
+        match Self::start_parts(folder, &mut parts).await {
+            Ok((key, genesis, api)) => Ok(Self { key, genesis, api, parts }),
+            Err(error) => {
+                if let Err(late) = parts.stop().await {
+                    tracing::warn!("{late}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts part after part. Gives the node's key, its chain, and where its API listens.
+    async fn start_parts(
+        folder: &DataFolder,
+        parts: &mut Parts,
+    ) -> anyhow::Result<(PublicKey, GenesisHash, SocketAddr)> {
         let config = folder.config()?;
         let genesis = folder.genesis()?;
         let key = folder.key()?;
@@ -73,17 +86,21 @@ impl Node {
         let storage = Storage::open_or_create(&folder.join("db"), genesis_hash, Settings::default(), || {
             Ledger::<MemoryStore>::genesis_changes(&genesis)
         })?;
+        parts.storage = Some(storage.clone());
         let state = Arc::new(FinalizedState::new(storage.clone())?);
         let wake = Wake::default();
         let mempool = Mempool::start(genesis_hash, state, wake.clone(), Limits::default())
             .context("cannot start the mempool's threads")?;
+        parts.mempool = Some(mempool.clone());
 
         let members = Members::new(members::keys(&View::new(&storage))?);
         let network = Network::bind(network_config(&config, &key), members.clone()).await?;
+        parts.network = Some(network.clone());
         let flood = Flood::start(&network, FloodConfig::default(), Arc::new(mempool.clone()));
         let publish = flood.clone();
         mempool.set_publisher(move |items| publish.publish(items));
         let blobs = Blobs::open(blobs_config(&config, folder), &network).await?;
+        parts.blobs = Some(blobs.clone());
         let logs = worker::open_logs(folder)?;
         let mut protocols = blobs.protocols();
         protocols.push(flood.protocol());
@@ -107,19 +124,18 @@ impl Node {
         )
         .await?;
 
-        let stop = CancellationToken::new();
-        let (fail, failure) = watch::channel(None);
-        let mut parts = Parts { tasks: JoinSet::new(), stop: stop.clone(), fail };
+        let chain = consensus.handle().clone();
         parts.watch_until_stopped("consensus", consensus.ended());
+        parts.consensus = Some(consensus);
         parts.watch_until_stopped("storage", storage_failure(storage.clone()));
-        parts.run(members::follow(storage.clone(), consensus.handle().clone(), members));
+        parts.run(members::follow(storage.clone(), chain.clone(), members));
         if let Some(duty) = worker::duty(worker::Setting {
             folder,
             config: &config,
             key: &key,
             genesis: genesis_hash,
             storage: &storage,
-            chain: consensus.handle(),
+            chain: &chain,
             mempool: &mempool,
             blobs: &blobs,
             logs: &logs,
@@ -138,7 +154,7 @@ impl Node {
             key: key.public(),
             started,
             state: Box::new(storage.clone()),
-            chain: Box::new(consensus.handle().clone()),
+            chain: Box::new(chain),
             transactions: Box::new(mempool.clone()),
             blobs: Box::new(blobs.clone()),
             logs: Box::new(logs::LogSources { storage: storage.clone(), network: network.clone(), logs }),
@@ -149,19 +165,7 @@ impl Node {
         let serving = api::serve(listener, services, api::Limits::default(), stopped);
         parts.watch("the API", async move { serving.await.map_err(|error| error.to_string()) });
         info!(name = config.name, key = %key.public(), api = %api_address, "node started");
-        Ok(Self {
-            key: key.public(),
-            genesis: genesis_hash,
-            api: api_address,
-            storage,
-            mempool,
-            network,
-            blobs,
-            consensus,
-            tasks: parts.tasks,
-            stop,
-            failure,
-        })
+        Ok((key.public(), genesis_hash, api_address))
     }
 
     /// The node's key.
@@ -181,7 +185,7 @@ impl Node {
 
     /// Waits until a part fails, and says which and why. Then the node has to be stopped.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static {
-        let mut failure = self.failure.clone();
+        let mut failure = self.parts.failure();
         async move {
             match failure.wait_for(Option::is_some).await {
                 Ok(reason) => reason.clone().unwrap_or_default(),
@@ -191,63 +195,8 @@ impl Node {
     }
 
     /// Stops everything, last part first. What was finalized is on disk.
-    pub async fn stop(mut self) {
-        self.stop.cancel();
-        // Each has a bound of its own for what it still finishes.
-        while self.tasks.join_next().await.is_some() {}
-        self.consensus.stop().await;
-        self.mempool.stop();
-        if let Err(error) = self.blobs.shutdown().await {
-            tracing::warn!(%error, "blobs did not close in order");
-        }
-        self.network.shutdown().await;
-        self.storage.close();
-    }
-}
-
-/// The tasks of a node, and where the first failure is told.
-struct Parts {
-    tasks: JoinSet<()>,
-    stop: CancellationToken,
-    fail: watch::Sender<Option<String>>,
-}
-
-impl Parts {
-    /// Runs a task until the node stops.
-    fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            stop.run_until_cancelled(task).await;
-        });
-    }
-
-    /// Watches for the end of something that is stopped elsewhere.
-    fn watch_until_stopped(
-        &mut self,
-        part: &'static str,
-        end: impl Future<Output = Result<(), String>> + Send + 'static,
-    ) {
-        let stop = self.stop.clone();
-        self.watch(part, async move { stop.run_until_cancelled(end).await.unwrap_or(Ok(())) });
-    }
-
-    /// Runs a part that should last as long as the node; its end before that is a failure.
-    fn watch(&mut self, part: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
-        let (stop, fail) = (self.stop.clone(), self.fail.clone());
-        self.tasks.spawn(async move {
-            let reason = match task.await {
-                _ if stop.is_cancelled() => return,
-                Ok(()) => "it ended by itself".to_owned(),
-                Err(reason) => reason,
-            };
-            fail.send_if_modified(|failure| {
-                let first = failure.is_none();
-                if first {
-                    *failure = Some(format!("{part} stopped: {reason}"));
-                }
-                first
-            });
-        });
+    pub async fn stop(self) -> Result<(), NotStopped> {
+        self.parts.stop().await
     }
 }
 

@@ -155,6 +155,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Journa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use valo_protocol::{Digest, Varint, files::RunStatus};
 
     fn key(shard: u32) -> AssignmentKey {
@@ -197,5 +198,30 @@ mod tests {
         assert_eq!(journal.keys().count(), 0);
         assert!(!folder.path().join("7-1-2-0.new").exists());
         assert!(path.with_extension("damaged").exists());
+    }
+
+    fn files() -> Vec<Vec<u8>> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(folder.path().to_owned()).unwrap();
+        journal.record(key(1), answered(1)).unwrap();
+        journal.record(key(2), Entry::Abstained(AbstainReason::WallLimit)).unwrap();
+        [1, 2].map(|shard| fs::read(folder.path().join(name(&key(shard)))).unwrap()).into()
+    }
+
+    proptest! {
+        /// Damage on disk is never an answer that this node did not give, and never lost without a trace.
+        #[test]
+        fn a_damaged_file_is_set_aside(bytes in valo_mutation::damaged(files())) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name(&key(1)));
+            fs::write(&path, &bytes).unwrap();
+            let journal = Journal::open(folder.path().to_owned()).unwrap();
+            if files().contains(&bytes) {
+                prop_assert!(journal.get(&key(1)).is_some());
+            } else {
+                prop_assert_eq!(journal.get(&key(1)), None);
+                prop_assert_eq!(fs::read(path.with_extension("damaged")).unwrap(), bytes);
+            }
+        }
     }
 }

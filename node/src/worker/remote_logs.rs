@@ -66,3 +66,35 @@ impl ProtocolHandler for Handler {
 pub fn protocol(logs: Logs) -> Protocol {
     Protocol { alpn: ALPN, handler: Box::new(Handler(logs)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use valo_protocol::job::{Attempt, JobId, ShardIndex, StageIndex};
+
+    fn question() -> Vec<u8> {
+        encode(&ShardKey { job: JobId(300), stage: StageIndex(1), shard: ShardIndex(200) })
+    }
+
+    fn answers() -> Vec<Vec<u8>> {
+        let log = RunLog { attempt: Attempt(1), stdout: "é\n".repeat(30), stderr: String::new(), truncated: true };
+        vec![encode(&Some(log)), encode(&None::<RunLog>)]
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_questions_and_answers_are_errors_or_themselves(
+            question in valo_mutation::damaged(vec![question()]),
+            answer in valo_mutation::damaged(answers()),
+        ) {
+            if let Ok(shard) = decode::<ShardKey>("shard", &question) {
+                prop_assert!(question.len() <= MAX_QUESTION);
+                prop_assert_eq!(encode(&shard), question);
+            }
+            if let Ok(log) = decode::<Option<RunLog>>("log", &answer) {
+                prop_assert_eq!(encode(&log), answer);
+            }
+        }
+    }
+}

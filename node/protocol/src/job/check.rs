@@ -51,6 +51,14 @@ pub enum ContractError {
         /// Which stage.
         stage: StageIndex,
     },
+    /// An argument that no program could read to its end.
+    #[error("stage {stage}: argument {argument} holds a NUL character, where programs take it to end")]
+    Argument {
+        /// Which stage.
+        stage: StageIndex,
+        /// Which argument, from 0.
+        argument: usize,
+    },
     /// A quorum that two different results could reach.
     #[error("{quorum} of {replicas} is no usable quorum: it takes more than half of 1 to {MAX_REPLICAS} replicas")]
     Quorum {
@@ -111,6 +119,13 @@ impl JobContract {
         };
         within("memory", stage.memory, MAX_MEMORY)?;
         within("output", stage.output, super::MAX_BLOB)?;
+        let arguments = match &stage.program {
+            Program::Wasm { args, .. } => args,
+            Program::Container { command, .. } => command,
+        };
+        if let Some(argument) = arguments.iter().position(|argument| argument.contains('\0')) {
+            return Err(ContractError::Argument { stage: index, argument });
+        }
         match &stage.program {
             Program::Wasm { fuel, .. } => within("fuel", fuel.0, MAX_FUEL),
             Program::Container { image, seconds, milli_cpu, .. } => {

@@ -1,66 +1,25 @@
 //! Names of jobs and their parts.
 
-use crate::encoding::Varint;
-use borsh::{BorshDeserialize, BorshSerialize, io};
+use crate::number::number;
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-macro_rules! index {
-    ($(#[$doc:meta])* $name:ident, $integer:ty, $($derive:ident),*) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, $($derive),*)]
-        #[serde(transparent)]
-        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-        pub struct $name(pub $integer);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0, formatter)
-            }
-        }
-    };
-}
-
-index! {
+number! {
     /// The number of a job: dense from 1, in order of submission.
-    JobId, u64,
+    JobId, u64, varint
 }
-index! {
+number! {
     /// The place of a stage in its contract, from 0.
-    StageIndex, u8, BorshSerialize, BorshDeserialize
+    StageIndex, u8, fixed
 }
-index! {
+number! {
     /// The place of a shard in its stage, from 0.
-    ShardIndex, u32,
+    ShardIndex, u32, varint
 }
-index! {
+number! {
     /// How often a shard has been drawn anew, from 0.
-    Attempt, u8, BorshSerialize, BorshDeserialize
-}
-
-impl BorshSerialize for JobId {
-    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
-        BorshSerialize::serialize(&Varint(self.0), writer)
-    }
-}
-
-impl BorshDeserialize for JobId {
-    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
-        Varint::deserialize_reader(reader).map(|value| Self(value.0))
-    }
-}
-
-impl BorshSerialize for ShardIndex {
-    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
-        BorshSerialize::serialize(&Varint(u64::from(self.0)), writer)
-    }
-}
-
-impl BorshDeserialize for ShardIndex {
-    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
-        let value = Varint::deserialize_reader(reader)?.0;
-        u32::try_from(value).map(Self).map_err(|_| crate::encoding::invalid("shard index does not fit 32 bits"))
-    }
+    Attempt, u8, fixed
 }
 
 /// A shard of a stage of a job.

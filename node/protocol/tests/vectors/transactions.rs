@@ -3,13 +3,14 @@
 use super::{bytes, chain, golden, key};
 use serde_json::{Value, json};
 use valo_protocol::{
-    AccountNumber, Action, Amount, Digest, Duration, Hash, Height, JobContract, SignedTransaction, Timestamp,
-    Transaction, Varint,
+    AccountNumber, Action, Amount, Digest, Duration, Hash, Height, JobContract, Parameters, SignedTransaction,
+    Timestamp, Transaction, Varint,
     amount::MAX_SUPPLY,
     bytes::{BoundedString, BoundedVec},
     files::{RunFailure, RunStatus},
     hash::{BlobHash, TransactionId},
     job::{Attempt, Input, JobId, Merge, OnFailure, Program, ShardIndex, ShardKey, Stage, StageIndex, Verification},
+    params::Preset,
     receipt::{Made, Outcome, Reason, Receipt},
     transaction::{AbstainEntry, AbstainReason, Answer, CommitEntry, RevealEntry},
 };
@@ -166,8 +167,9 @@ fn transactions() {
             assert!(signed.verify(&chain(), &secret.public()));
             let wire = signed.to_bytes();
             assert_eq!(SignedTransaction::from_bytes(&wire).as_ref(), Ok(&signed));
+            let weight = Parameters::preset(Preset::Public).weights.of(&transaction.action);
             json!({
-                "what": what, "sender": transaction.sender, "nonce": nonce.to_string(),
+                "what": what, "weight": weight.to_string(), "sender": transaction.sender, "nonce": nonce.to_string(),
                 "maxFee": max_fee.to_string(), "body": body,
                 "signedBytes": hex::encode(transaction.signed_bytes(&chain())), "id": signed.id(&chain()),
                 "signature": signed.signature, "wire": hex::encode(&wire), "length": wire.len(),

@@ -8,6 +8,7 @@ mod fuzz;
 mod jobs;
 mod limits;
 mod routes;
+mod tampered;
 mod workers;
 
 use super::{BlobAccess, ChainAccess, Limits, LogAccess, OpenBlob, Peers, Services, serve};

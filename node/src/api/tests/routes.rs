@@ -325,10 +325,6 @@ fn fees_are_estimated_as_the_chain_charges_them() {
         Action::Return,
     ];
     for action in actions {
-        assert_eq!(
-            valo_client::fees::weight(&action, &parameters.weights),
-            valo_ledger::fees::weight(&action, &parameters)
-        );
         let transaction = valo_protocol::Transaction {
             sender: account(1),
             nonce: valo_protocol::Varint(3),

@@ -368,6 +368,11 @@ fn at_field(document: &Document, error: ContractError) -> FieldError {
         ContractError::Image { stage } => {
             FieldError::new(at(*stage, ".container.image"), "it must end in a digest, as in name@sha256:...")
         }
+        ContractError::Argument { stage, argument } => {
+            let list = if program(*stage) == "wasm" { "args" } else { "command" };
+            let field = at(*stage, &format!(".{}.{list}[{argument}]", program(*stage)));
+            FieldError::new(field, "it holds a NUL character, where programs take an argument to end")
+        }
         ContractError::Quorum { .. } => FieldError::new("spec.verification", error),
     }
 }

@@ -1,6 +1,8 @@
 //! Documents as people write them, good and bad. Each bad one must say what is wrong in one line, with its field.
 
 use super::*;
+use crate::cli::output::error_line;
+use proptest::prelude::*;
 use std::{collections::BTreeMap, fs};
 use valo_protocol::{
     BlobHash, JobContract, Timestamp,
@@ -188,6 +190,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("too much memory", document("wasm: {module: program.wasm, memory: 2Gi}", "")),
         ("no fuel", document("wasm: {module: program.wasm, fuel: 0}", "")),
         ("list as argument", document("wasm: {module: program.wasm, args: [--from, [5]]}", "")),
+        ("argument that ends early", document(r#"wasm: {module: program.wasm, args: [a, "b\0c"]}"#, "")),
         ("missing module", document("wasm: {module: missing.wasm}", "")),
         ("module that is none", document("wasm: {module: notes.txt}", "")),
         ("bad digest", document("wasm: {module: \"blake3:12\"}", "")),
@@ -252,4 +255,36 @@ fn a_file_that_is_no_text_is_refused() {
     fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(matches!(open(&path), Err(ReadError::NotText { .. })));
     assert!(matches!(open(&folder.path().join("none.yaml")), Err(ReadError::Read { .. })));
+}
+
+/// The contracts of the examples, with their folders.
+fn examples() -> Vec<(String, PathBuf)> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let example = |name: &str| {
+        let folder = examples.join(name);
+        (fs::read_to_string(folder.join("job.yaml")).unwrap(), folder)
+    };
+    ["digits", "wordcount", "primes"].map(example).into()
+}
+
+proptest! {
+    /// Whatever a hand slips into a contract: a contract that the chain would take, or one line that says why not.
+    #[test]
+    fn damaged_contracts_are_good_or_told_in_one_line(
+        which in 0usize..3,
+        text in valo_mutation::damaged_text(examples().into_iter().map(|(text, _)| text).collect()),
+    ) {
+        let (_, folder) = examples().remove(which);
+        let made = parse(&text).map_err(anyhow::Error::from).and_then(|document| {
+            let plan = plan(&document, &folder, &BTreeMap::new())?;
+            Ok(plan.contract(NOW)?)
+        });
+        match made {
+            Ok(contract) => prop_assert_eq!(contract.check(), Ok(())),
+            Err(error) => {
+                let line = error_line(&error);
+                prop_assert!(!line.is_empty() && !line.contains(['\n', '\r']), "{:?}", line);
+            }
+        }
+    }
 }

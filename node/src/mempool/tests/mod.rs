@@ -127,7 +127,7 @@ impl ChainState for FakeState {
         let params = &self.genesis.parameters;
         Ok(Cost {
             units: valo_ledger::validity::cost(transaction, size, params).units(),
-            weight: valo_ledger::fees::weight(&transaction.transaction.action, params),
+            weight: params.weights.of(&transaction.transaction.action),
             max_weight: valo_ledger::validity::max_weight(transaction, params),
         })
     }

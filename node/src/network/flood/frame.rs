@@ -147,6 +147,31 @@ mod tests {
             let _ = block_on(read(&bytes));
             let _ = split(&bytes);
         }
+
+        /// What is taken from a damaged frame is what its bytes say: written again it is the same frame.
+        #[test]
+        fn a_damaged_frame_is_another_frame_or_an_error(bytes in valo_mutation::damaged(frames())) {
+            if let Ok(Some(items)) = block_on(read(&bytes)) {
+                let mut builder = FrameBuilder::new();
+                for item in items {
+                    prop_assert!(!item.is_empty() && item.len() <= MAX_ITEM);
+                    builder.push(item).unwrap();
+                }
+                let frame = builder.finish().unwrap();
+                prop_assert_eq!(&frame[..], &bytes[..frame.len()]);
+            }
+        }
+    }
+
+    fn frames() -> Vec<Vec<u8>> {
+        let frame = |items: &[usize]| {
+            let mut builder = FrameBuilder::new();
+            for length in items {
+                builder.push(Bytes::from(vec![7; *length])).unwrap();
+            }
+            builder.finish().unwrap().to_vec()
+        };
+        vec![frame(&[1]), frame(&[90, 3, 200]), frame(&[300; 20])]
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What users see: help of every command, usage errors, tables.
 
+mod reference;
+
 use super::*;
 use clap::Command as Tree;
 use std::fmt::Write as _;
