@@ -83,11 +83,6 @@ impl ApiError {
         Self { retry_after: Some(1), ..error }
     }
 
-    /// Other nodes have it, and could not be asked.
-    pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, "unavailable", "not available", detail)
-    }
-
     /// The node is stopping, or its chain has.
     pub fn stopping(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "stopping", detail)

@@ -28,6 +28,7 @@ use valo_protocol::{
     job::ShardKey,
     proof::{StateProof, StateTable},
     receipt::Receipt,
+    registry::NodeId,
 };
 
 /// One finalized state with its history. It does not change while it is held.
@@ -107,8 +108,8 @@ pub trait BlobAccess: Send + Sync + 'static {
 /// What programs wrote while they ran, here or on the workers that ran them.
 #[async_trait]
 pub trait LogAccess: Send + Sync + 'static {
-    /// The logs of a shard, one for each node that still has them; an error says why nobody could be asked.
-    async fn logs(&self, shard: ShardKey) -> Result<Vec<ShardLog>, String>;
+    /// The logs of a shard, one for each of these nodes that still has them.
+    async fn logs(&self, shard: ShardKey, nodes: &[(NodeId, PublicKey)]) -> Vec<ShardLog>;
 }
 
 /// Other nodes.

@@ -157,7 +157,7 @@ impl Node {
             chain: Box::new(chain),
             transactions: Box::new(mempool.clone()),
             blobs: Box::new(blobs.clone()),
-            logs: Box::new(logs::LogSources { storage: storage.clone(), network: network.clone(), logs }),
+            logs: Box::new(logs::LogSources { network: network.clone(), logs }),
             peers: Box::new(network.clone()),
             metrics: Arc::new(Mutex::new(metrics)),
         });

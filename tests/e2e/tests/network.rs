@@ -1,20 +1,11 @@
-//! One test for each promise made to a user, kept by real processes. They run one after the other: each is a whole
-//! network.
+//! One test for each promise made to a user, kept by real processes.
 
 use anyhow::ensure;
-use std::{process::Command, sync::Mutex};
+use std::process::Command;
 use valo_e2e::{Network, repository};
-
-/// Two networks at once would measure each other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 #[test]
 fn a_job_on_real_input_comes_back_verified() -> anyhow::Result<()> {
-    let _alone = alone();
     let network = Network::start(4, 6)?;
     network.succeed(&["job", "submit", "examples/digits/job.yaml", "--watch", "--yes"])?;
     let result = network.path("result");
@@ -46,7 +37,6 @@ fn a_job_on_real_input_comes_back_verified() -> anyhow::Result<()> {
 
 #[test]
 fn killed_nodes_stop_no_job_and_a_stopped_network_goes_on() -> anyhow::Result<()> {
-    let _alone = alone();
     let mut network = Network::start(4, 8)?;
     network.succeed(&["job", "submit", "examples/wordcount/job.yaml", "--yes"])?;
     network.wait("the job to run", |network| Ok(matches!(network.phase(1)?.as_str(), "running" | "accepted")))?;

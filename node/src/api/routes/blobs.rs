@@ -102,15 +102,21 @@ struct HoldersQuery {
     nodes: Option<String>,
 }
 
-/// The keys of the nodes that a client names.
-async fn holders(api: &Api, nodes: &str) -> Result<Vec<PublicKey>, ApiError> {
-    let names = nodes.split(',').filter(|name| !name.is_empty()).take(16);
-    let ids: Vec<u32> = names.map(|name| parse("the number of a node", name)).collect::<Result<_, _>>()?;
+impl HoldersQuery {
+    /// The nodes that a client names.
+    fn ids(&self) -> Result<Vec<NodeId>, ApiError> {
+        let names = self.nodes.as_deref().unwrap_or_default().split(',').filter(|name| !name.is_empty()).take(16);
+        names.map(|name| Ok(NodeId(parse("the number of a node", name)?))).collect()
+    }
+}
+
+/// The keys of nodes.
+async fn holders(api: &Api, ids: Vec<NodeId>) -> Result<Vec<PublicKey>, ApiError> {
     let keys = api.read(move |snapshot| {
         let view = View::new(snapshot);
         let mut keys = Vec::with_capacity(ids.len());
         for id in ids {
-            keys.extend(view.node(NodeId(id))?.map(|record| record.key));
+            keys.extend(view.node(id)?.map(|record| record.key));
         }
         Ok(keys)
     });
@@ -123,12 +129,14 @@ async fn holders(api: &Api, nodes: &str) -> Result<Vec<PublicKey>, ApiError> {
 async fn download(
     State(api): Shared,
     Path(hash): Path<String>,
-    Query(HoldersQuery { nodes }): Query<HoldersQuery>,
+    Query(query): Query<HoldersQuery>,
 ) -> Result<Response, ApiError> {
     let hash: BlobHash = parse_named(&hash)?;
+    // Also where the blob is here: what is refused must not depend on what a node happens to hold.
+    let ids = query.ids()?;
     let blobs = &api.services.blobs;
     if blobs.size(&hash).is_none() {
-        let hints = holders(&api, nodes.as_deref().unwrap_or_default()).await?;
+        let hints = holders(&api, ids).await?;
         blobs.fetch(hash, &hints, api.limits.blob_bytes).await?;
     }
     let (size, reader) = blobs.open(&hash).await?;

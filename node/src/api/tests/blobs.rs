@@ -74,4 +74,8 @@ async fn what_is_nowhere_or_too_large_or_no_bytes() {
     }
     let hints = format!("/v1/blobs/{nowhere}?nodes=1,x");
     assert_eq!(http().get(node.url(&hints)).send().await.unwrap().status().as_u16(), 400);
+    // Also of a blob that is here, where nobody would have been asked.
+    let here = node.client.upload_bytes("here").await.unwrap().hash;
+    let hints = format!("/v1/blobs/{here}?nodes=1,x");
+    assert_eq!(http().get(node.url(&hints)).send().await.unwrap().status().as_u16(), 400);
 }

@@ -7,8 +7,8 @@ use valo_client::{
 };
 use valo_ledger::testing::account;
 use valo_protocol::{
-    BlobHash, Hash, Height,
-    event::JobPhase,
+    Action, BlobHash, Hash, Height,
+    event::{JobFailure, JobPhase},
     job::{Input, JobId, ShardIndex, ShardKey, StageIndex},
     proof::StateTable,
     registry::NodeId,
@@ -63,6 +63,22 @@ async fn a_job_is_followed_to_its_end() {
     ] {
         assert!(client.shard_logs(shard).await.unwrap_err().is_not_found());
     }
+}
+
+#[tokio::test]
+async fn logs_of_a_job_that_failed_are_still_found() {
+    let node = TestNode::start().await;
+    let job = node.submit(node.contract(vec![stage("one", Input::None, 1)])).await;
+    node.work_until(job, None, |phase| phase == JobPhase::Running);
+    node.session(0).await.submit(Action::CancelJob { job }).await.unwrap();
+    for _ in 0..5 {
+        node.block();
+    }
+    assert_eq!(node.client.job(job).await.unwrap().phase, JobPhase::Failed(JobFailure::Cancelled));
+    let shard = ShardKey { job, ..ShardKey::default() };
+    assert!(node.shared.chain().view().shard(shard).unwrap().is_none(), "the state has forgotten the shard");
+    let logs = node.client.shard_logs(shard).await.unwrap().logs;
+    assert_eq!(logs.len(), 3, "{logs:?}");
 }
 
 #[tokio::test]

@@ -165,15 +165,15 @@ impl BlobAccess for TestAccess {
 
 #[async_trait]
 impl LogAccess for TestAccess {
-    async fn logs(&self, shard: ShardKey) -> Result<Vec<ShardLog>, String> {
-        let log = ShardLog {
-            node: NodeId(1),
+    async fn logs(&self, shard: ShardKey, nodes: &[(NodeId, PublicKey)]) -> Vec<ShardLog> {
+        let log = |(node, _): &(NodeId, PublicKey)| ShardLog {
+            node: *node,
             attempt: Attempt(0),
             stdout: "hello".to_owned(),
             stderr: String::new(),
             truncated: false,
         };
-        Ok(if shard.shard == ShardIndex(0) { vec![log] } else { Vec::new() })
+        nodes.iter().filter(|_| shard.shard == ShardIndex(0)).map(log).collect()
     }
 }
 

@@ -1,17 +1,29 @@
 //! What programs wrote while they ran, from the nodes that ran them.
 
 use super::{find_job, job_id};
-use crate::api::{
-    Api,
-    extract::{Path, parse},
-    problem::ApiError,
-    routes::Shared,
+use crate::{
+    api::{
+        Api, Snapshot,
+        extract::{Path, parse},
+        problem::ApiError,
+        routes::Shared,
+    },
+    storage::EventPlace,
 };
 use axum::{Json, extract::State};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use valo_client::types::ShardLogs;
-use valo_protocol::job::{ShardIndex, ShardKey, StageIndex};
+use valo_ledger::{LedgerError, View};
+use valo_protocol::{
+    Height, PublicKey,
+    event::Event,
+    job::{ShardIndex, ShardKey, StageIndex},
+    registry::NodeId,
+};
+
+/// Events read at a time.
+const BATCH: usize = 4096;
 
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(logs))
@@ -35,9 +47,45 @@ async fn logs(
         return Err(ApiError::not_found(format!("job {job} has no shard {stage}.{shard}")));
     }
     let key = ShardKey { job, stage, shard };
-    let logs = api.services.logs.logs(key).await.map_err(ApiError::unavailable)?;
+    let submitted = record.submitted;
+    let nodes = api.long_read(move |snapshot| Ok(keys(snapshot, ran(snapshot, key, submitted)?)?)).await?;
+    let logs = api.services.logs.logs(key, &nodes).await;
     if logs.is_empty() {
         return Err(ApiError::not_found(format!("no node that ran shard {key} has its logs (any more)")));
     }
     Ok(Json(ShardLogs { shard: key, logs }))
+}
+
+/// The nodes that were drawn for a shard, or gave its accepted answer. The state forgets both when a job fails: then its
+/// events say who was drawn, for that is when logs are wanted most.
+fn ran(snapshot: &dyn Snapshot, shard: ShardKey, submitted: Height) -> Result<BTreeSet<NodeId>, ApiError> {
+    let view = View::new(snapshot);
+    let record = view.shard(shard)?.map(|(_, record)| record);
+    let mut nodes: BTreeSet<NodeId> =
+        record.iter().flat_map(|record| &record.assignments).map(|assignment| assignment.node).collect();
+    nodes.extend(view.shard_verdict(shard)?.into_iter().flat_map(|verdict| verdict.holders));
+    let mut from = EventPlace { height: submitted, index: 0 };
+    while nodes.is_empty() {
+        let events = snapshot.job_events(shard.job, from, BATCH)?;
+        let Some((last, _)) = events.last() else { break };
+        from = EventPlace { height: last.height, index: last.index.saturating_add(1) };
+        for (_, event) in events {
+            match event {
+                Event::ShardDrawn { shard: of, drawn, .. } if of == shard => {
+                    nodes.extend(drawn.iter().map(|drawn| drawn.node));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(nodes)
+}
+
+fn keys(snapshot: &dyn Snapshot, nodes: BTreeSet<NodeId>) -> Result<Vec<(NodeId, PublicKey)>, LedgerError> {
+    let view = View::new(snapshot);
+    let mut keys = Vec::with_capacity(nodes.len());
+    for id in nodes {
+        keys.extend(view.node(id)?.map(|node| (id, node.key)));
+    }
+    Ok(keys)
 }
