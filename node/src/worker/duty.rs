@@ -1,7 +1,8 @@
 //! The worker's loop: holds what the chain asks of this node against what it is doing.
 
 use super::{
-    ChainAccess, ChainError, Me,
+    ChainAccess, ChainError,
+    due::{due, is_asked},
     journal::{AssignmentKey, Entry, Journal, JournalError},
     run::{Executor, Outcome},
 };
@@ -11,11 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use valo_ledger::jobs::{Assignment, AssignmentState};
 use valo_protocol::{
-    Action, Amount, GenesisHash, SecretKey, SignedTransaction, Transaction, Varint,
-    bytes::BoundedVec,
-    job::JobId,
-    registry::NodeState,
-    transaction::{AbstainEntry, AbstainReason, CommitEntry, MAX_ENTRIES, RevealEntry, commitment},
+    Amount, GenesisHash, SecretKey, SignedTransaction, Transaction, Varint, job::JobId, transaction::AbstainReason,
 };
 
 /// Why the worker stopped.
@@ -137,7 +134,8 @@ impl<C: ChainAccess> Duty<C> {
                 self.said = None;
             }
             if self.said.is_none() {
-                self.said = self.due(&me, &assignments).map(|action| {
+                let decided = |key: &AssignmentKey| self.journal.get(key);
+                self.said = due(&self.genesis, &me, &assignments, decided).map(|action| {
                     let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action };
                     transaction.sign(&self.genesis, &self.key)
                 });
@@ -156,7 +154,7 @@ impl<C: ChainAccess> Duty<C> {
         assignments: &[Assignment],
         running: &mut BTreeMap<AssignmentKey, Running>,
     ) -> Result<(), WorkerError> {
-        let asked = |key: &AssignmentKey| assignments.iter().any(|wanted| (wanted.shard, wanted.attempt) == *key);
+        let asked = |key: &AssignmentKey| is_asked(assignments, key);
         for (key, run) in running.iter() {
             if !asked(key) {
                 run.cancel.cancel();
@@ -192,42 +190,6 @@ impl<C: ChainAccess> Duty<C> {
         self.journal.record(key, entry)?;
         Ok(())
     }
-
-    /// The most urgent message that the present state calls for: first reveals, whose window is the shortest.
-    fn due(&self, me: &Me, assignments: &[Assignment]) -> Option<Action> {
-        if me.state == NodeState::Absent {
-            return Some(Action::Return);
-        }
-        let (mut commits, mut reveals, mut abstentions) = (Vec::new(), Vec::new(), Vec::new());
-        for &Assignment { shard, attempt, state, .. } in assignments {
-            match (state, self.journal.get(&(shard, attempt))) {
-                (AssignmentState::Assigned { .. }, Some(Entry::Answered { answer, salt })) => {
-                    let commitment = commitment(&self.genesis, shard, attempt, me.node, &answer.digest, &salt);
-                    commits.push(CommitEntry { shard, attempt, commitment });
-                }
-                (AssignmentState::Assigned { .. }, Some(Entry::Abstained(reason))) => {
-                    abstentions.push(AbstainEntry { shard, attempt, reason });
-                }
-                (AssignmentState::RevealOpen { .. }, Some(Entry::Answered { answer, salt })) => {
-                    reveals.push(RevealEntry { shard, attempt, answer, salt });
-                }
-                (AssignmentState::RevealOpen { .. }, _) => {
-                    error!(%shard, "committed, but the journal has no answer to reveal");
-                }
-                _ => {}
-            }
-        }
-        // What does not fit goes with the next message.
-        let reveal = bounded(reveals).map(|entries| Action::Reveal { entries });
-        let commit = || bounded(commits).map(|entries| Action::Commit { entries });
-        let abstain = || bounded(abstentions).map(|entries| Action::Abstain { entries });
-        reveal.or_else(commit).or_else(abstain)
-    }
-}
-
-fn bounded<T>(mut entries: Vec<T>) -> Option<BoundedVec<T, MAX_ENTRIES>> {
-    entries.truncate(MAX_ENTRIES);
-    BoundedVec::new(entries).ok().filter(|entries| !entries.is_empty())
 }
 
 fn fresh_salt() -> Option<[u8; 32]> {

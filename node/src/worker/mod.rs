@@ -11,6 +11,7 @@
 //!         +---- commit, reveal, abstain-+
 //! ```
 
+pub mod due;
 mod duty;
 mod fetch;
 pub mod journal;

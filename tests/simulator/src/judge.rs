@@ -1,5 +1,9 @@
 //! What must be true at every step, whatever goes wrong.
 
+mod jobs;
+
+use crate::scenario::Scenario;
+use jobs::Jobs;
 use malachitebft_core_consensus::SignedConsensusMsg;
 use std::collections::BTreeMap;
 use valo::{
@@ -10,6 +14,7 @@ use valo_ledger::accounts;
 use valo_protocol::{
     BlockId, GenesisHash, Hash, Height,
     encoding::encode,
+    registry::NodeId,
     vote::{Evidence, VoteKind},
 };
 
@@ -27,15 +32,21 @@ pub struct Judge {
     pub transactions: usize,
     /// Proofs of faults that were found.
     pub faults: usize,
+    /// Jobs and workers.
+    pub jobs: Jobs,
 }
 
 impl Judge {
     /// A judge for a run.
-    pub fn new(seed: u64, genesis: GenesisHash, two_faced: Option<usize>) -> Self {
+    pub fn new(scenario: &Scenario, genesis: GenesisHash) -> Self {
+        // The nodes of workers follow those of validators.
+        let nodes = (scenario.stakes.len() as u32..).map(NodeId);
+        let characters = nodes.zip(scenario.market.workers.iter().map(|worker| worker.character)).collect();
         Self {
-            seed,
+            seed: scenario.seed,
             genesis,
-            two_faced,
+            two_faced: scenario.two_faced,
+            jobs: Jobs::new(characters, scenario.peaceful),
             decided: BTreeMap::new(),
             signed: BTreeMap::new(),
             late: 0,
@@ -85,6 +96,9 @@ impl Judge {
                 self.hold(counted.as_ref().is_ok_and(|supply| supply.sum() == Some(supply.total)), || {
                     format!("conservation: after height {height} the money is {counted:?}")
                 });
+                if let Err(complaint) = self.jobs.finalized(block, disk) {
+                    self.fail(&format!("at height {height}: {complaint}"));
+                }
             }
         }
     }

@@ -1,16 +1,18 @@
-//! The mempool of a simulated node.
+//! The mempool of a simulated node: holds what the finalized state of its node would take, now or later.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use valo::chain::{FinalizedBlock, TransactionSource};
-use valo_protocol::{GenesisHash, SignedTransaction, TransactionId};
+use valo::chain::{FinalizedBlock, MemoryDisk, TransactionSource};
+use valo_ledger::View;
+use valo_protocol::{GenesisHash, SignedTransaction, TransactionId, receipt::Invalid};
 
 /// Transactions in order of sender and nonce. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Pool {
     genesis: GenesisHash,
+    disk: MemoryDisk,
     contents: Arc<Mutex<Contents>>,
 }
 
@@ -21,9 +23,9 @@ struct Contents {
 }
 
 impl Pool {
-    /// An empty pool.
-    pub fn new(genesis: GenesisHash) -> Self {
-        Self { genesis, contents: Arc::default() }
+    /// An empty pool over the state of a node.
+    pub fn new(genesis: GenesisHash, disk: MemoryDisk) -> Self {
+        Self { genesis, disk, contents: Arc::default() }
     }
 
     /// Takes a transaction, unless it is in a block already.
@@ -31,7 +33,11 @@ impl Pool {
         let mut contents = self.contents();
         if !contents.done.contains(&signed.id(&self.genesis)) {
             let place = (signed.transaction.sender.index(), signed.transaction.nonce.0);
-            contents.waiting.insert(place, signed);
+            // Of two for one place the first one stays, while it is good.
+            let known = contents.waiting.get(&place);
+            if known.is_none_or(|known| *known != signed && !is_useful(&self.disk, known)) {
+                contents.waiting.insert(place, signed);
+            }
         }
     }
 
@@ -58,7 +64,19 @@ impl TransactionSource for Pool {
         let mut contents = self.contents();
         for signed in &block.block.transactions {
             contents.done.insert(signed.id(&self.genesis));
-            contents.waiting.remove(&(signed.transaction.sender.index(), signed.transaction.nonce.0));
         }
+        // What is too early now is sent again by whoever said it.
+        contents.waiting.retain(|_, signed| is_useful(&self.disk, signed));
+    }
+}
+
+/// Whether a state takes a transaction now, or may when others of its sender came.
+pub fn is_useful(disk: &MemoryDisk, signed: &SignedTransaction) -> bool {
+    let view = View::new(disk);
+    let validity = view.params().and_then(|params| view.validity(&params, signed, signed.to_bytes().len()));
+    match validity {
+        Ok(Ok(()) | Err(Invalid::NonceGap { .. })) => true,
+        Ok(Err(_)) => false,
+        Err(error) => panic!("the state does not say whether a transaction is valid: {error}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong, and when: drawn from the seed.
 
-use crate::random::Random;
+use crate::{market::Market, random::Random};
 
 /// Microseconds of virtual time.
 pub type Micros = u64;
@@ -34,6 +34,10 @@ pub struct Scenario {
     pub transactions: u64,
     /// When all faults but the two faces stop.
     pub calm: Micros,
+    /// Whether nothing goes wrong with network and machines from the start; workers are as they are.
+    pub peaceful: bool,
+    /// Who works, and what for.
+    pub market: Market,
 }
 
 impl Scenario {
@@ -69,7 +73,7 @@ impl Scenario {
                 None => random.below(400),
             })
             .collect();
-        Self {
+        let scenario = Self {
             seed,
             stakes,
             two_faced,
@@ -81,6 +85,24 @@ impl Scenario {
             skew,
             transactions: [0, 3, 30][random.index(3)],
             calm,
+            peaceful: false,
+            market: Market::of(seed, count, calm),
+        };
+        if seed.is_multiple_of(4) { scenario.peaceful() } else { scenario }
+    }
+
+    /// The same without any fault of network and machines.
+    fn peaceful(self) -> Self {
+        Self {
+            peaceful: true,
+            two_faced: None,
+            max_delay: self.max_delay.min(80 * MILLI),
+            loss: 0,
+            splits: Vec::new(),
+            falls: Vec::new(),
+            sudden_falls: 0,
+            skew: self.skew.into_iter().map(|lead| lead.min(400)).collect(),
+            ..self
         }
     }
 

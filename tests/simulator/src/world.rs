@@ -1,43 +1,35 @@
 //! The world: virtual time, the network between machines, and what goes wrong.
 
+mod market;
+mod two_faced;
+
 use crate::{
+    customer::Customer,
+    genesis::{PAYERS, account, account_key, genesis, validator_key},
     judge::Judge,
     log::Log,
     machine::{Local, Machine, Output, Step},
     random::Random,
     scenario::{Micros, SECOND, Scenario},
     wire::Message,
+    worker::Worker,
 };
-use malachitebft_core_consensus::{Input, SignedConsensusMsg};
-use malachitebft_core_types::{Context as _, NilOrVal, SignedMessage, Timeout, Vote as _, VoteType};
+use malachitebft_core_types::Timeout;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     sync::Arc,
 };
-use valo::{
-    chain::{MemoryDisk, Stream, parts},
-    consensus::{
-        context::{Address, Context, Value},
-        signing::NodeSigner,
-    },
-};
+use valo::{chain::MemoryDisk, worker::journal::AssignmentKey};
 use valo_ledger::fees;
 use valo_protocol::{
-    AccountNumber, Action, Amount, Block, BlockId, Duration, Genesis, Height, Parameters, PublicKey, SecretKey,
-    Signature, SignedTransaction, Timestamp, Transaction,
-    bytes::{BoundedString, BoundedVec},
-    encoding::Varint,
-    genesis::{GenesisAccount, GenesisNode},
-    params::Preset,
-    registry::NodeRole,
+    Action, Amount, Genesis, Height, PublicKey, SecretKey, SignedTransaction, Timestamp, Transaction, encoding::Varint,
 };
 
 /// How long the chain has to go on after the faults stopped.
 const PATIENCE: Micros = 60 * SECOND;
 /// Blocks that every node must finalize after the faults stopped.
 const BLOCKS_AFTER: u64 = 4;
-const ACCOUNTS: u64 = 6;
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +46,14 @@ pub struct Outcome {
     pub faults: usize,
     /// Falls of nodes.
     pub falls: usize,
+    /// Jobs that came to a result.
+    pub accepted: usize,
+    /// Jobs that failed.
+    pub failed: usize,
+    /// Times that stake was taken.
+    pub slashed: usize,
+    /// Accepted shards with a wrong answer, each by a quorum of liars.
+    pub deceived: usize,
     /// Events.
     pub events: usize,
     /// Virtual time.
@@ -69,6 +69,8 @@ enum Event {
     Rise(usize),
     Tell,
     Pay,
+    Look(usize),
+    Computed { worker: usize, key: AssignmentKey, run: u64 },
 }
 
 /// A run under way.
@@ -86,19 +88,19 @@ pub struct World {
     random: Random,
     judge: Judge,
     trace: blake3::Hasher,
-    nonces: BTreeMap<u64, u64>,
+    nonces: BTreeMap<usize, u64>,
     open: Vec<SignedTransaction>,
     falls: usize,
+    workers: Vec<Worker>,
+    customers: Vec<Customer>,
 }
 
 impl World {
     /// A world at rest.
     pub fn new(scenario: Scenario) -> Self {
-        let keys: Vec<SecretKey> =
-            (0..scenario.stakes.len()).map(|index| SecretKey::from_seed([index as u8 + 1; 32])).collect();
-        let owners: Vec<SecretKey> = (0..ACCOUNTS).map(|index| SecretKey::from_seed([index as u8 + 100; 32])).collect();
-        let genesis = Arc::new(genesis(&scenario, &keys, &owners));
-        let judge = Judge::new(scenario.seed, genesis.hash(), scenario.two_faced);
+        let keys: Vec<SecretKey> = (0..scenario.stakes.len()).map(validator_key).collect();
+        let genesis = Arc::new(genesis(&scenario));
+        let judge = Judge::new(&scenario, genesis.hash());
         let machines = (0..)
             .zip(&keys)
             .map(|(index, key)| Machine {
@@ -113,10 +115,12 @@ impl World {
         Self {
             keys: keys.iter().map(SecretKey::public).collect(),
             random: Random::new(scenario.seed ^ 0x5eed),
+            workers: market::workers(&scenario, genesis.hash()),
+            customers: market::customers(&scenario, genesis.hash()),
             scenario,
             genesis,
             machines,
-            owners,
+            owners: (0..PAYERS).map(account_key).collect(),
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             count: 0,
@@ -149,19 +153,27 @@ impl World {
             events += 1;
             if time > self.scenario.calm {
                 let goal = *goal.get_or_insert(Height(self.judge.height().0 + BLOCKS_AFTER));
-                if self.machines.iter().all(|machine| machine.height().is_some_and(|height| height >= goal)) {
+                let arrived = self.machines.iter().all(|machine| machine.height().is_some_and(|height| height >= goal));
+                if arrived && self.jobs_are_over() {
                     break;
                 }
                 let heights: Vec<_> = self.machines.iter().map(Machine::height).collect();
-                self.judge.hold(time < self.scenario.calm + PATIENCE, || {
+                self.judge.hold(arrived || time < self.scenario.calm + PATIENCE, || {
                     format!("liveness: all is well, but the nodes are at {heights:?} and not at {goal}")
                 });
+                self.judge
+                    .hold(time < self.scenario.calm + self.scenario.market.longest(), || self.jobs_that_do_not_end());
             }
             if let Some(event) = self.events.remove(&id) {
                 self.happen(event);
             }
         }
+        self.settled();
         Outcome {
+            accepted: self.judge.jobs.accepted,
+            failed: self.judge.jobs.failed,
+            slashed: self.judge.jobs.slashed,
+            deceived: self.judge.jobs.deceived,
             trace: self.trace.finalize().to_hex().to_string(),
             blocks: self.judge.height().0,
             late: self.judge.late,
@@ -203,6 +215,7 @@ impl World {
                 if self.machines[node].live.is_none() {
                     let genesis = self.genesis.clone();
                     self.step(node, |machine, step| machine.rise(&genesis, step));
+                    self.wake_workers(node);
                 }
             }
             Event::Tell => {
@@ -211,9 +224,12 @@ impl World {
                         self.send(node, &Message::Status(height));
                     }
                 }
+                self.ask_customers();
                 self.at(self.now + SECOND / 4, Event::Tell);
             }
             Event::Pay => self.pay(),
+            Event::Look(worker) => self.look(worker),
+            Event::Computed { worker, key, run } => self.computed(worker, key, run),
         }
     }
 
@@ -221,6 +237,9 @@ impl World {
         if self.machines[node].live.is_some() {
             self.falls += 1;
             self.machines[node].fall(&mut self.random);
+            for worker in self.workers.iter_mut().filter(|worker| worker.plan.machine == node) {
+                worker.fall();
+            }
         }
     }
 
@@ -263,6 +282,7 @@ impl World {
                 }
                 let disk = self.machines[node].disk.clone();
                 self.judge.finalized(node, &block, state, &disk);
+                self.wake_workers(node);
             }
             Output::Faults(faults) => self.judge.faults(&self.keys, &faults),
             Output::Fell => {
@@ -291,80 +311,10 @@ impl World {
         self.at(self.now + delay, Event::Deliver { from, to, message });
     }
 
-    /// An honest node sends a block to all; one with two faces sends another one to some.
-    fn stream(&mut self, node: usize, stream: Stream) {
-        let other = (self.scenario.two_faced == Some(node)).then(|| self.other_block(node, &stream)).flatten();
-        for to in (0..self.machines.len()).filter(|to| *to != node) {
-            let stream = match &other {
-                Some((stream, proposal)) if self.random.chance(500) => {
-                    self.send_to(node, to, Message::Core(proposal.clone()));
-                    stream
-                }
-                _ => &stream,
-            };
-            let Stream { name, parts, .. } = stream.clone();
-            for (sequence, part) in (0u64..).zip(parts) {
-                self.send_to(node, to, Message::Part { stream: name.clone(), sequence, part });
-            }
-        }
-    }
-
-    /// Another block for the same place: as good as the first, a millisecond later.
-    fn other_block(&self, node: usize, stream: &Stream) -> Option<(Stream, Input<Context>)> {
-        let Some(parts::Part::Start { proposal, .. }) = stream.parts.first() else { return None };
-        let bytes: Vec<u8> = stream.parts.iter().fold(Vec::new(), |mut bytes, part| {
-            if let parts::Part::Data(data) = part {
-                bytes.extend_from_slice(data);
-            }
-            bytes
-        });
-        let mut block = Block::from_bytes(&bytes).ok()?;
-        block.header.time = Timestamp(block.header.time.0 + 1);
-        let mut proposal = proposal.clone();
-        proposal.block = block.header.id();
-        let signature = self.machines[node].key.sign(&proposal.signed_bytes(&self.genesis.hash()));
-        let name = parts::stream_name(&proposal);
-        let parts = parts::split(proposal.clone(), signature, &block.to_bytes().into());
-        let signed = SignedMessage::new(proposal.clone().into(), signature);
-        Some((Stream { block: proposal.block, name, parts }, Input::Proposal(signed)))
-    }
-
-    fn published(&mut self, node: usize, message: &SignedConsensusMsg<Context>) {
-        if self.scenario.two_faced != Some(node) {
-            self.judge.published(node, message);
-            return;
-        }
-        // The vote with the other face, to some.
-        let SignedConsensusMsg::Vote(vote) = message else { return };
-        let value = match vote.message.value() {
-            NilOrVal::Val(value) if self.random.chance(500) => {
-                let mut other = *value;
-                other.0.0[0] ^= 1;
-                NilOrVal::Val(other)
-            }
-            NilOrVal::Val(_) => NilOrVal::Nil,
-            NilOrVal::Nil => NilOrVal::Val(Value(BlockId([7; 32]))),
-        };
-        let (height, round) = (vote.message.height(), vote.message.round());
-        let address = Address(self.keys[node]);
-        let other = match vote.message.vote_type() {
-            VoteType::Prevote => Context.new_prevote(height, round, value, address),
-            VoteType::Precommit => Context.new_precommit(height, round, value, address),
-        };
-        let signer = NodeSigner::new(self.machines[node].key.clone(), self.genesis.hash());
-        let signature: Signature = signer.vote(&other);
-        let message = Message::Core(Input::Vote(SignedMessage::new(other, signature)));
-        for to in 0..self.machines.len() {
-            if to != node && self.random.chance(400) {
-                self.send_to(node, to, message.clone());
-            }
-        }
-    }
-
     /// Somebody pays somebody; what is not in a block yet is sent again.
     fn pay(&mut self) {
-        let sender = self.random.below(ACCOUNTS);
-        let to = self.random.below(ACCOUNTS);
+        let sender = self.random.index(PAYERS);
+        let to = self.random.index(PAYERS);
         let amount = Amount::from_units(self.random.between(1, 1_000_000_000));
         let action = if self.random.chance(900) {
             Action::Transfer { to: account(to), amount }
@@ -377,7 +327,7 @@ impl World {
             Transaction { sender: account(sender), nonce: Varint(*nonce), max_fee: Amount::ZERO, action };
         *nonce += 1;
         transaction.max_fee = fees::fee(&transaction, 300, &self.genesis.parameters);
-        self.open.push(transaction.sign(&self.genesis.hash(), &self.owners[sender as usize]));
+        self.open.push(transaction.sign(&self.genesis.hash(), &self.owners[sender]));
         for signed in self.open.clone().into_iter().rev().take(20) {
             let entry = self.random.index(self.machines.len());
             if let Some(live) = &self.machines[entry].live {
@@ -387,36 +337,5 @@ impl World {
         }
         let pause = SECOND.checked_div(self.scenario.transactions).unwrap_or(SECOND);
         self.at(self.now + pause, Event::Pay);
-    }
-}
-
-fn account(index: u64) -> AccountNumber {
-    AccountNumber::new(index).unwrap_or_default()
-}
-
-fn genesis(scenario: &Scenario, keys: &[SecretKey], owners: &[SecretKey]) -> Genesis {
-    let valo = |amount| Amount::from_valo(amount).unwrap_or_default();
-    let accounts =
-        owners.iter().map(|owner| GenesisAccount { key: owner.public(), balance: valo(1000) }).collect::<Vec<_>>();
-    let nodes = (0u64..).zip(keys.iter().zip(&scenario.stakes)).map(|(index, (key, stake))| GenesisNode {
-        key: key.public(),
-        owner: account(index % ACCOUNTS),
-        role: NodeRole::Validator,
-        stake: valo(*stake),
-    });
-    let parameters = Parameters {
-        min_interval: Duration(20),
-        idle_interval: Duration(400),
-        epoch: Duration(1500),
-        ..Parameters::preset(Preset::Dev)
-    };
-    Genesis {
-        version: Genesis::VERSION,
-        chain: BoundedString::new("simulation").unwrap_or_default(),
-        time: Timestamp(1_700_000_000_000),
-        parameters,
-        accounts: BoundedVec::new(accounts).unwrap_or_default(),
-        tiers: BoundedVec::default(),
-        nodes: BoundedVec::new(nodes.collect()).unwrap_or_default(),
     }
 }

@@ -41,13 +41,18 @@ fn seeds() {
     let sum = |part: fn(&Outcome) -> u64| outcomes.iter().map(part).sum::<u64>();
     println!(
         "{} seeds: agreement, validity, conservation and liveness held; {} blocks ({} in a later round), \
-         {} transactions, {} falls, {} faults proven, {} events, {} virtual seconds in {} s",
+         {} transactions, {} falls, {} faults proven, {} jobs accepted, {} failed, {} shards deceived by a quorum of \
+         liars, stake taken {} times, {} events, {} virtual seconds in {} s",
         outcomes.len(),
         sum(|outcome| outcome.blocks),
         sum(|outcome| outcome.late as u64),
         sum(|outcome| outcome.transactions as u64),
         sum(|outcome| outcome.falls as u64),
         sum(|outcome| outcome.faults as u64),
+        sum(|outcome| outcome.accepted as u64),
+        sum(|outcome| outcome.failed as u64),
+        sum(|outcome| outcome.deceived as u64),
+        sum(|outcome| outcome.slashed as u64),
         sum(|outcome| outcome.events as u64),
         sum(|outcome| outcome.time) / 1_000_000,
         began.elapsed().as_secs()
@@ -55,6 +60,8 @@ fn seeds() {
     // A simulation in which nothing goes wrong shows nothing.
     assert!(outcomes.len() < 20 || (sum(|outcome| outcome.late as u64) > 0 && sum(|outcome| outcome.falls as u64) > 0));
     assert!(outcomes.len() < 20 || sum(|outcome| outcome.faults as u64) > 0);
+    let (accepted, failed) = (sum(|outcome| outcome.accepted as u64), sum(|outcome| outcome.failed as u64));
+    assert!(outcomes.len() < 20 || (accepted > 0 && failed > 0 && sum(|outcome| outcome.slashed as u64) > 0));
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! What a simulated chain starts from.
+//!
+//! ```text
+//!   accounts: payers | customers | owners of workers         nodes: validators | workers
+//! ```
+
+use crate::{
+    market::{self, CUSTOMERS, valo},
+    scenario::Scenario,
+};
+use valo_protocol::{
+    AccountNumber, Amount, Duration, Genesis, Parameters, SecretKey, Timestamp,
+    bytes::{BoundedString, BoundedVec},
+    genesis::{GenesisAccount, GenesisNode},
+    params::Preset,
+    registry::{NodeRole, TierId},
+};
+
+/// Accounts that pay each other.
+pub const PAYERS: usize = 6;
+
+/// The key of an account.
+pub fn account_key(index: usize) -> SecretKey {
+    SecretKey::from_seed([index as u8 + 100; 32])
+}
+
+/// The key of a validator.
+pub fn validator_key(index: usize) -> SecretKey {
+    SecretKey::from_seed([index as u8 + 1; 32])
+}
+
+/// The key of a worker.
+pub fn worker_key(index: usize) -> SecretKey {
+    SecretKey::from_seed([index as u8 + 200; 32])
+}
+
+/// The account with a number.
+pub fn account(index: usize) -> AccountNumber {
+    AccountNumber::new(index as u64).unwrap_or_default()
+}
+
+/// The genesis document of a scenario.
+pub fn genesis(scenario: &Scenario) -> Genesis {
+    let market = &scenario.market;
+    let people = PAYERS + CUSTOMERS + market.workers.len();
+    let accounts = (0..people).map(|index| GenesisAccount { key: account_key(index).public(), balance: valo(1000) });
+    let validators = scenario.stakes.iter().enumerate().map(|(index, stake)| GenesisNode {
+        key: validator_key(index).public(),
+        owner: account(index % PAYERS),
+        role: NodeRole::Validator,
+        stake: valo(*stake),
+    });
+    let workers = market.workers.iter().enumerate().map(|(index, worker)| GenesisNode {
+        key: worker_key(index).public(),
+        owner: account(PAYERS + CUSTOMERS + index),
+        role: NodeRole::Worker { tier: TierId(worker.tier), slots: worker.slots },
+        stake: Amount::from_units(valo(100).units() * u64::from(worker.slots)),
+    });
+    let parameters = Parameters {
+        min_interval: Duration(20),
+        idle_interval: Duration(400),
+        epoch: Duration(1500),
+        dispute_window: Duration(3000),
+        ..Parameters::preset(Preset::Dev)
+    };
+    Genesis {
+        version: Genesis::VERSION,
+        chain: BoundedString::new("simulation").unwrap_or_default(),
+        time: Timestamp(1_700_000_000_000),
+        parameters,
+        accounts: BoundedVec::new(accounts.collect()).unwrap_or_default(),
+        tiers: BoundedVec::new((0..market.tiers).map(market::tier).collect()).unwrap_or_default(),
+        nodes: BoundedVec::new(validators.chain(workers).collect()).unwrap_or_default(),
+    }
+}
