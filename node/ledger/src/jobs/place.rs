@@ -297,10 +297,20 @@ impl Engine<'_, '_> {
         Ok(Some(Filled::Done))
     }
 
-    /// As many as are wanted; or as many as exist, if a contract's quorum can come of them.
+    /// As many as are wanted; or as many as exist, if a contract's quorum can come of them. When every owner has been
+    /// drawn before, those who were let go without an answer may be drawn again: they are as fresh as anybody.
     fn find(&self, shard: &ShardRecord, pool: &mut Pool) -> Found {
+        match self.find_beside(shard, |_| true, pool) {
+            Found::Nobody => self.find_beside(shard, |state| *state != MemberState::LetGo, pool),
+            found => found,
+        }
+    }
+
+    /// Those who were drawn before, and whose assignment counts, are passed over.
+    fn find_beside(&self, shard: &ShardRecord, counts: impl Fn(&MemberState) -> bool, pool: &mut Pool) -> Found {
+        let drawn = shard.assignments.iter().filter(|assignment| counts(&assignment.state));
         let before: Vec<(NodeId, AccountNumber)> =
-            shard.assignments.iter().map(|assignment| (assignment.node, assignment.owner)).collect();
+            drawn.map(|assignment| (assignment.node, assignment.owner)).collect();
         let (count, lock) = (verdict::wanted(shard), pricing::locked_stake(shard.limit_price));
         let seed = draw::seed(&self.ctx.randomness(), shard.key, shard.attempt);
         let selection = pool.draw(&Request { seed: &seed, count, lock, before: &before });

@@ -211,7 +211,7 @@ async fn what_comes_a_block_too_early_is_taken_after_that_block() {
     finalize(&state, &mempool, vec![signed(&state, 2, 1)]);
     let published = tokio::time::timeout(LONG, published.recv()).await.unwrap();
     assert_eq!(published, Some(vec![newcomer.clone()]), "once, and without the forged one");
-    assert_eq!(mempool.pending(10).await, [newcomer.clone()]);
+    assert_eq!(mempool.pending(10).await, vec![newcomer.clone()]);
     assert_eq!(mempool.metrics().early.get(), 1);
     assert_eq!(mempool.receive(stranger(), vec![newcomer]).await, [Verdict::Keep]);
 }

@@ -59,6 +59,19 @@ fn a_liar_among_three_is_slashed_where_nobody_else_exists() {
     assert_eq!((accepted, escalated), (6, 3), "provisional and for good");
 }
 
+/// With a liar's commitment there is a quorum of commitments, so the slow one is let go; when the answers differ, it is
+/// the only one left to ask.
+#[test]
+fn who_was_let_go_is_asked_again_where_nobody_else_exists() {
+    let (network, job) = run(&[HONEST, Character::Liar(1), Character::Honest(2000)], 2);
+    assert_right(&network, job, 2);
+    let let_go = network.count(|event| matches!(event, Event::LetGo { node: NodeId(3), .. }));
+    assert_eq!(let_go, 2);
+    let fines = network.fines();
+    assert_eq!(fines.keys().collect::<Vec<_>>(), [&NodeId(2)], "only the liar pays");
+    assert_eq!(network.pay()[&NodeId(3)], 2 * PRICE);
+}
+
 #[test]
 fn a_jury_of_fresh_owners_decides_and_is_paid_by_who_lost() {
     // Two liars who agree among nine honest: in some shards they are the majority of three at first.
