@@ -38,9 +38,10 @@ bench: build ## measure a real network on this machine and print the table
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
 
-generate: ## rewrite the generated files: OpenAPI document, command line, golden vectors
+generate: ## rewrite the generated files: OpenAPI document, command line, custom resources, golden vectors
 	@VALO_BLESS=1 $(CARGO) test --locked -q -p valo-protocol -p valo-ledger
 	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib the_committed
+	@$(CARGO) run --locked -q -p valo-crds --bin crdgen
 
 clean: ## remove the build output
 	@$(CARGO) clean

@@ -6,7 +6,6 @@
 use super::{
     FieldError,
     blobs::{Blob, Blobs},
-    spec::{Entry, InputSpec, SplitSpec},
     split::{self, Split, Unit},
 };
 use std::{
@@ -15,6 +14,7 @@ use std::{
     io::BufReader,
     path::{Component, Path, PathBuf},
 };
+use valo_contract::{Entry, InputSpec, SplitSpec};
 use valo_protocol::{
     BlobHash,
     files::{FileEntry, FilePath, FileTree, InputManifest},

@@ -6,17 +6,17 @@
 //! None of the steps talks to the network. Every error is one line that names the field.
 
 mod blobs;
+mod document;
 mod inputs;
 mod plan;
-pub mod quantity;
-mod spec;
 mod split;
 #[cfg(test)]
 mod tests;
 
 pub use blobs::{Blob, BlobError, Blobs, Contents};
+pub use document::Document;
 pub use plan::{Plan, digests_without_size, plan};
-pub use spec::{Deadline, Document, Source};
+pub use valo_contract::{Deadline, Source, quantity};
 
 use std::{
     fmt::Display,

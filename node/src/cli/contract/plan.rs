@@ -4,12 +4,13 @@
 use super::{
     FieldError,
     blobs::{Blob, Blobs},
+    document::Document,
     inputs::{self, Inputs},
-    spec::{
-        API_VERSION, Deadline, Document, Entry, InputSpec, KIND, MergeSpec, OnFailureSpec, Source, StageSpec, WasmSpec,
-    },
 };
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use valo_contract::{
+    API_VERSION, Deadline, Entry, InputSpec, KIND, MergeSpec, OnFailureSpec, Source, StageSpec, WasmSpec,
+};
 use valo_protocol::{
     Amount, BlobHash, Duration, JobContract, Timestamp, Varint,
     bytes::{BoundedString, BoundedVec},
@@ -146,11 +147,13 @@ impl Planner<'_> {
             output,
             input,
             shards,
-            on_failure: match spec.on_failure {
-                OnFailureSpec::Fail => OnFailure::Fail,
-                OnFailureSpec::Continue => OnFailure::Continue,
-                OnFailureSpec::Retries(0) => OnFailure::Fail,
-                OnFailureSpec::Retries(times) => OnFailure::Retry(times),
+            on_failure: match (spec.on_failure, spec.retries) {
+                (OnFailureSpec::Fail, None | Some(0)) => OnFailure::Fail,
+                (OnFailureSpec::Fail, Some(times)) => OnFailure::Retry(times),
+                (OnFailureSpec::Continue, None) => OnFailure::Continue,
+                (OnFailureSpec::Continue, Some(_)) => {
+                    return Err(FieldError::new(format!("{field}.retries"), "they go with onFailure: fail"));
+                }
             },
         })
     }

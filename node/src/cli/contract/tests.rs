@@ -129,8 +129,8 @@ fn inputs_can_be_named_for_each_shard_and_by_digest() {
     let (plan, contract) = good(&document(
         &format!(
             "wasm: {{module: \"blake3:{digest}\", fuel: 2.2G, args: [--from, 010]}}\n\
-             input: {{shards: [[texts/a.txt], [data.bin, {{digest: \"blake3:{digest}\", path: b/x, size: 9}}]]}}\n\
-             onFailure: {{retries: 2}}"
+             input: {{shards: [[texts/a.txt], [data.bin, \"b/x@blake3:{digest}:9\"]]}}\n\
+             retries: 2"
         ),
         "tip: 0.5\nverification: {replicas: 5}\nresult: {merge: concatenate, retention: 90s}",
     ));
@@ -216,10 +216,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("no shards", document("shards: 0", "")),
         ("too many shards", document("shards: 100001", "")),
         ("digest without a path", document(&format!("input: {{file: \"blake3:{}\"}}", "0".repeat(64)), "")),
-        (
-            "path out of the tree",
-            document(&format!("input: {{file: {{digest: \"blake3:{}\", path: ../x, size: 1}}}}", "0".repeat(64)), ""),
-        ),
+        ("path out of the tree", document(&format!("input: {{file: \"../x@blake3:{}:1\"}}", "0".repeat(64)), "")),
         ("unknown stage", document("input: {stage: zero, each: true}", "")),
         ("itself", document("input: {stage: one, all: true}", "")),
         ("cycle", two("input: {stage: two, all: true}", "  input: {stage: one, all: true}")),
@@ -228,6 +225,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("each with other shards", two("shards: 4", "  shards: 2\n  input: {stage: one, each: true}")),
         ("one name twice", two("", "").replace("name: two", "name: one")),
         ("unknown failure rule", document("onFailure: retry", "")),
+        ("retries of what may fail", document("onFailure: continue\nretries: 2", "")),
         ("unknown merge", document("", "result: {merge: zip}")),
     ]
 }

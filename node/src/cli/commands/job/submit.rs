@@ -44,10 +44,11 @@ A job contract:
       tier: large
       wasm: {module: gather.wasm}
       input: {stage: count, all: true}     # each: true gives shard i what shard i wrote
-      onFailure: fail                      # continue, {retries: 2}
+      onFailure: fail                      # or continue; and retries: 2
     result: {merge: concatenate, retention: 24h}
 
-Paths are relative to the file. A module or a file may also be a digest: \"blake3:...\".
+Paths are relative to the file. In place of a module may stand \"blake3:...\", in place of a file
+\"NAME@blake3:...\".
 A split names what is never cut (bytes, records, lines or files) and over how many shards it is
 dealt; without `shards` each unit is one:
   input: {file: data.bin, split: {records: 65, shards: 8}}

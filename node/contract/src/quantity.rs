@@ -3,7 +3,7 @@
 //!
 //! Each reads itself from YAML, so that a wrong unit is reported with its field, line and column.
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, marker::PhantomData, str::FromStr};
 use valo_protocol::Amount;
 
@@ -106,7 +106,33 @@ impl Grammar {
         }
         u64::try_from(scaled / scale).map_err(|_| too_large())
     }
+
+    /// Writes a number with the largest unit that leaves it whole, so that it reads back as itself.
+    fn write(&self, number: u64, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |factor: &u64| number.checked_rem(*factor) == Some(0) && number >= *factor;
+        let unit = self.units.iter().filter(|(_, factor)| fits(factor)).max_by_key(|(_, factor)| *factor);
+        let (unit, factor) = unit.or(self.units.first()).copied().unwrap_or(("", 1));
+        write!(formatter, "{}{unit}", number.checked_div(factor).unwrap_or(number))
+    }
 }
+
+/// Reads and writes a type as text, by way of its `FromStr` and `Display`.
+macro_rules! texts {
+    ($name:ident, $expecting:expr) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::quantity::parsed(deserializer, $expecting)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+pub(crate) use texts;
 
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident, $grammar:expr) => {
@@ -122,11 +148,13 @@ macro_rules! quantity {
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                parsed(deserializer, $grammar.form)
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $grammar.write(self.0, formatter)
             }
         }
+
+        texts!($name, $grammar.form);
     };
 }
 
@@ -148,8 +176,15 @@ quantity! {
 }
 
 /// An amount of VALO, as a decimal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct Money(pub Amount);
+
+impl fmt::Display for Money {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
 
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -159,7 +194,7 @@ impl<'de> Deserialize<'de> for Money {
 
 /// Reads a scalar as it is written, so that `0.1` is never rounded by way of a float. It is parsed inside the visitor:
 /// only errors from there carry the field, the line and the column.
-pub(super) fn parsed<'de, D, T>(deserializer: D, expecting: &'static str) -> Result<T, D::Error>
+pub(crate) fn parsed<'de, D, T>(deserializer: D, expecting: &'static str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
@@ -199,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn written_with_the_largest_whole_unit() {
+        assert_eq!(Count(2_200_000_000).to_string(), "2200M");
+        assert_eq!(Size(64 << 20).to_string(), "64Mi");
+        assert_eq!(MilliCpu(1000).to_string(), "1");
+        assert_eq!(Span(600_000).to_string(), "10m");
+        assert_eq!(Span(0).to_string(), "0ms");
+    }
+
+    #[test]
     fn wrong_units_name_the_right_ones() {
         assert_eq!(
             "64MB".parse::<Size>().unwrap_err().to_string(),
@@ -220,6 +264,15 @@ mod tests {
         fn any_text_parses_or_is_refused(text in "\\PC{0,40}") {
             let _ = text.parse::<Count>();
             let _ = text.parse::<Span>();
+        }
+
+        #[test]
+        fn what_is_written_reads_back(number: u64, scale in 0u32..13) {
+            let number = number % 1_000_000 * 10u64.pow(scale);
+            prop_assert_eq!(Count(number).to_string().parse(), Ok(Count(number)));
+            prop_assert_eq!(Size(number).to_string().parse(), Ok(Size(number)));
+            prop_assert_eq!(MilliCpu(number).to_string().parse(), Ok(MilliCpu(number)));
+            prop_assert_eq!(Span(number).to_string().parse(), Ok(Span(number)));
         }
 
         #[test]

@@ -1,0 +1,67 @@
+//! A chain that runs already.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use valo_contract::Reference;
+
+/// How to find a chain and to know that it is the right one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("has(self.checkpoint) == has(oldSelf.checkpoint)", "spec.join.checkpoint is immutable: nodes have started from it"))]
+pub struct Join {
+    /// Hash of the chain's genesis, 64 hexadecimal characters, from a source you trust. Nothing else is believed.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[x_kube(validation = ("self == oldSelf", "spec.join.genesisHash is immutable: it names the chain"))]
+    pub genesis_hash: String,
+    /// ConfigMap of this namespace with the genesis under `genesis.json`; asked of the seeds unless said. Either way
+    /// it must have that hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis_ref: Option<Reference>,
+    /// Nodes to ask first.
+    #[schemars(length(min = 1, max = 64))]
+    pub seeds: Vec<Seed>,
+    /// Consensus addresses of validators, for validators that join.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub peers: Vec<ConsensusPeer>,
+    /// A finalized block to start from, needed where the chain is older than its unbonding time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("self == oldSelf", "spec.join.checkpoint is immutable: nodes have started from it"))]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// A node of the chain, by its key, with where it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Seed {
+    /// The node's key, 64 hexadecimal characters.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub key: String,
+    /// UDP addresses, `host:port`; found by its key unless said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(max = 300), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$"))
+    )]
+    pub addresses: Vec<String>,
+}
+
+/// The consensus address of a validator, TCP, `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ConsensusPeer(
+    #[schemars(length(max = 300), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$"))] pub String,
+);
+
+/// A finalized block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Its height.
+    #[schemars(range(min = 1))]
+    pub height: i64,
+    /// Its id, 64 hexadecimal characters.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub block: String,
+}

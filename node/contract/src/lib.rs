@@ -1,0 +1,13 @@
+//! A job contract as users write it: the `spec` of the YAML that `valo job submit -f` and `kubectl apply -f` take.
+//!
+//! One set of types for both: the command line reads them from files, the custom resource `JobContract` takes its
+//! schema from them. Nothing here knows files, a network or Kubernetes. What needs them (splitting files, naming
+//! blobs, resolving stages) is the command line's.
+
+pub mod quantity;
+mod schema;
+mod source;
+mod spec;
+
+pub use source::{Entry, Source};
+pub use spec::*;
