@@ -9,18 +9,23 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
+# The custom resources by themselves: with them, shared dependencies would get other features and compile twice.
+node=(--workspace --exclude valo-crds)
+
 step "build"
-cargo build --locked --workspace --all-targets
+cargo build --locked "${node[@]}" --all-targets
 step "unit, property, golden and snapshot tests, simulator"
-cargo test --locked --workspace --exclude valo-e2e
+cargo test --locked "${node[@]}" --exclude valo-e2e
+step "custom resources"
+cargo test --locked -p valo-crds
 if [ -n "${VALO_LONG:-}" ]; then
   step "hundreds of random networks with faulty workers"
   cargo test --locked -p valo-ledger hundreds_of_seeds -- --ignored
 fi
 step "end to end: real processes"
-# With the whole workspace selected: its dependencies are then the ones that are built already.
+# With everything selected: its dependencies are then the ones that are built already.
 networks=()
 for file in tests/e2e/tests/*.rs; do networks+=(--test "$(basename "$file" .rs)"); done
-cargo test --locked --workspace "${networks[@]}"
+cargo test --locked "${node[@]}" "${networks[@]}"
 step "examples: the committed WebAssembly is what the sources give"
 make --no-print-directory -C examples check
