@@ -1,6 +1,6 @@
 //! Accounts: how they are made and found, and the list of keys that proves which keys have none.
 //!
-//! Every account holds at least the minimum balance, but for a node's own account: it starts with nothing,
+//! Every account holds at least the minimum balance, but for one that was made for a node: it starts with nothing,
 //! may stay so for ever (its messages are free), and is like any other from its first transfer on, which must
 //! reach the minimum. So a balance is either zero or at least the minimum.
 
@@ -86,12 +86,16 @@ pub(crate) fn spend(record: &AccountRecord, amount: Amount, minimum: Amount) -> 
 pub fn recount(store: &dyn Store) -> Result<Supply, LedgerError> {
     let kept: Supply = tables::row_of(store, Table::System, SUPPLY_ROW)?
         .ok_or_else(|| LedgerError::corrupt("system", "the supply is missing"))?;
-    let mut counted = Supply { balances: Amount::ZERO, bonded: Amount::ZERO, escrows: Amount::ZERO, ..kept };
+    let mut counted =
+        Supply { balances: Amount::ZERO, bonded: Amount::ZERO, unbonding: Amount::ZERO, escrows: Amount::ZERO, ..kept };
     for (_, account) in all::<AccountRecord>(store)? {
         counted.balances = add(counted.balances, account.balance)?;
     }
     for (_, node) in all::<NodeRecord>(store)? {
         counted.bonded = add(counted.bonded, node.stake)?;
+        for part in &node.unbonding {
+            counted.unbonding = add(counted.unbonding, part.amount)?;
+        }
     }
     counted.escrows = crate::jobs::escrows(store)?;
     Ok(counted)

@@ -1,6 +1,6 @@
 //! Phase 2 of a block: what each action does. An error undoes the action; the fee stays paid.
 
-use crate::{Context, Failure, accounts, context::add, jobs};
+use crate::{Context, Failure, accounts, context::add, jobs, registry};
 use valo_protocol::{
     AccountNumber, Action, Amount, PublicKey,
     event::Event,
@@ -18,8 +18,16 @@ pub(crate) fn apply(ctx: &mut Context<'_>, signed: &SignedTransaction) -> Result
         | Action::CancelJob { .. }
         | Action::Commit { .. }
         | Action::Reveal { .. }
-        | Action::Abstain { .. }
-        | Action::Return) => jobs::apply(ctx, sender, action),
+        | Action::Abstain { .. }) => jobs::apply(ctx, sender, action),
+        Action::Return => registry::come_back(ctx, sender),
+        action @ (Action::RegisterNode { .. }
+        | Action::UpdateNode { .. }
+        | Action::Drain
+        | Action::RemoveNode { .. }
+        | Action::ResumeNode { .. }
+        | Action::Bond { .. }
+        | Action::Unbond { .. }
+        | Action::Rebond { .. }) => registry::apply(ctx, sender, action),
     }
 }
 

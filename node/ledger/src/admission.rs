@@ -8,6 +8,7 @@ use crate::{
     BlockError, LedgerError, accounts, fees,
     jobs::{self, MessageKind},
     overlay::Overlay,
+    registry,
     store::Store,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -16,7 +17,7 @@ use valo_protocol::{
     block::MAX_BLOCK,
     encoding::Varint,
     job::{Attempt, ShardKey},
-    receipt::Invalid,
+    receipt::{Invalid, Reason},
     registry::{NodeId, NodeState},
     state::{AccountRecord, NodeRecord},
     transaction::{MAX_TRANSACTION, Transaction},
@@ -60,7 +61,7 @@ impl Refusal {
 /// One message of the protocol about one shard.
 pub(crate) type Entry = (MessageKind, ShardKey, Attempt);
 
-/// The entries of a message of the protocol; none for other actions and for `Return`.
+/// The entries of a message of the protocol; none for other actions, `Return` and `Drain`.
 fn entries(action: &Action) -> Vec<Entry> {
     match action {
         Action::Commit { entries } => {
@@ -76,7 +77,15 @@ fn entries(action: &Action) -> Vec<Entry> {
         | Action::TransferToKey { .. }
         | Action::SubmitJob { .. }
         | Action::CancelJob { .. }
-        | Action::Return => Vec::new(),
+        | Action::Return
+        | Action::RegisterNode { .. }
+        | Action::UpdateNode { .. }
+        | Action::Drain
+        | Action::RemoveNode { .. }
+        | Action::ResumeNode { .. }
+        | Action::Bond { .. }
+        | Action::Unbond { .. }
+        | Action::Rebond { .. } => Vec::new(),
     }
 }
 
@@ -114,13 +123,17 @@ fn check_sender(
 /// Checks that a message of the protocol has something open, entry by entry; gives the entries.
 fn check_message(
     store: &dyn Store,
+    params: &Parameters,
     transaction: &Transaction,
     account: &AccountRecord,
 ) -> Result<(NodeId, Vec<Entry>), Refusal> {
     let node = account.node.ok_or(Invalid::NotANode(transaction.sender))?;
-    if matches!(transaction.action, Action::Return) {
+    if matches!(transaction.action, Action::Return | Action::Drain) {
         let record: NodeRecord = crate::tables::expect_row(store, u64::from(node.0))?;
-        if record.state != NodeState::Absent {
+        if matches!(transaction.action, Action::Drain) {
+            let verdict = registry::can_drain(store, params, node, &record)?;
+            verdict.map_err(|reason| Invalid::CannotDrain(Box::new(reason)))?;
+        } else if record.state != NodeState::Absent && (record.state != NodeState::Joining || record.ready) {
             return Err(Invalid::NotAbsent.into());
         }
         return Ok((node, Vec::new()));
@@ -149,7 +162,7 @@ pub(crate) fn validity(
     let size = u64::try_from(size).unwrap_or(u64::MAX);
     check_sender(transaction, &account, size, params)?;
     if transaction.action.is_protocol_message() {
-        check_message(store, transaction, &account)?;
+        check_message(store, params, transaction, &account)?;
     }
     Ok(())
 }
@@ -168,7 +181,7 @@ pub(crate) struct Admission {
     /// Of these, what pays: at most three quarters of a block.
     paying_bytes: u64,
     paying_weight: u64,
-    /// Messages of the protocol in this block, by node. A `Return` is recorded without entry.
+    /// Messages of the protocol in this block, by node. `Return` and `Drain` are recorded without entry.
     said: BTreeSet<(NodeId, Option<Entry>)>,
 }
 
@@ -193,9 +206,12 @@ impl Admission {
         let fee = check_sender(transaction, &account, size, &self.params)?;
         let room = self.room(transaction, size)?;
         if transaction.action.is_protocol_message() {
-            let (node, entries) = check_message(state, transaction, &account)?;
+            let (node, entries) = check_message(state, &self.params, transaction, &account)?;
             if entries.is_empty() && self.said.contains(&(node, None)) {
-                return Err(Invalid::NotAbsent.into());
+                return Err(match transaction.action {
+                    Action::Drain => Invalid::CannotDrain(Box::new(Reason::NodeIs(NodeState::Draining))).into(),
+                    _ => Invalid::NotAbsent.into(),
+                });
             }
             if let Some((_, shard, _)) = entries.iter().find(|entry| self.said.contains(&(node, Some(**entry)))) {
                 return Err(Invalid::NotOpen(*shard).into());

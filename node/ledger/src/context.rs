@@ -11,7 +11,7 @@ use crate::{
 };
 use std::sync::Arc;
 use valo_protocol::{
-    AccountNumber, Amount, Hash, Height, Parameters, Timestamp,
+    AccountNumber, Amount, Hash, Height, Parameters, Timestamp, ValidatorSet,
     event::Event,
     hash::GenesisHash,
     receipt::Reason,
@@ -48,6 +48,10 @@ pub struct Context<'a> {
     pub(crate) randomness: [Hash; 3],
     pub(crate) supply: Supply,
     pub(crate) events: Vec<Event>,
+    /// The validators of the block.
+    pub(crate) validators: Arc<ValidatorSet>,
+    /// Those of the next block, if the block is the last of its epoch.
+    pub(crate) next_validators: Option<Arc<ValidatorSet>>,
 }
 
 /// A point to which a failed action returns.
@@ -208,15 +212,46 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Takes stake of a node into the pool of rewards; gives how much there was to take. What is locked is lowered
-    /// to what is left.
+    /// Moves money from an account into stake. The node's record must say so too.
+    pub(crate) fn bond(&mut self, from: AccountNumber, amount: Amount) -> Result<(), Failure> {
+        self.take_balance(from, amount)?;
+        self.supply.bonded = add(self.supply.bonded, amount)?;
+        Ok(())
+    }
+
+    /// Stake is on its way back to its owner. The node's record must say so too.
+    pub(crate) fn unbond(&mut self, amount: Amount) -> Result<(), LedgerError> {
+        self.supply.bonded = subtract(self.supply.bonded, amount)?;
+        self.supply.unbonding = add(self.supply.unbonding, amount)?;
+        Ok(())
+    }
+
+    /// What was on its way back is stake again. The node's record must say so too.
+    pub(crate) fn rebond(&mut self, amount: Amount) -> Result<(), LedgerError> {
+        self.supply.unbonding = subtract(self.supply.unbonding, amount)?;
+        self.supply.bonded = add(self.supply.bonded, amount)?;
+        Ok(())
+    }
+
+    /// Pays stake whose time has come. The node's record must say so too.
+    pub(crate) fn pay_unbonded(&mut self, to: AccountNumber, amount: Amount) -> Result<(), LedgerError> {
+        self.supply.unbonding = subtract(self.supply.unbonding, amount)?;
+        self.add_balance(to, amount)
+    }
+
+    /// Takes stake of a node into the pool of rewards, and of what is unbonding what that does not cover; gives how much
+    /// there was to take. What is locked is lowered to what is left.
     pub fn slash(&mut self, node: NodeId, amount: Amount) -> Result<Amount, LedgerError> {
         let mut record = self.expect_node(node)?;
-        let taken = amount.min(record.stake);
-        record.stake = subtract(record.stake, taken)?;
+        let bonded = amount.min(record.stake);
+        record.stake = subtract(record.stake, bonded)?;
         record.locked = record.locked.min(record.stake);
+        let missing = subtract(amount, bonded)?;
+        let unbonding = crate::registry::take_unbonding(self, node, &mut record, missing)?;
         self.set_node(node, &record);
-        self.supply.bonded = subtract(self.supply.bonded, taken)?;
+        self.supply.bonded = subtract(self.supply.bonded, bonded)?;
+        self.supply.unbonding = subtract(self.supply.unbonding, unbonding)?;
+        let taken = add(bonded, unbonding)?;
         self.supply.rewards = add(self.supply.rewards, taken)?;
         Ok(taken)
     }
@@ -265,7 +300,7 @@ pub(crate) fn subtract(a: Amount, b: Amount) -> Result<Amount, LedgerError> {
 mod tests {
     use super::*;
     use crate::testing::{Setup, TestChain, account, valo, wasm_tier};
-    use valo_protocol::job::JobId;
+    use valo_protocol::{bytes::BoundedVec, job::JobId, registry::Unbonding};
 
     fn in_block<T>(test: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let chain = TestChain::new(&Setup {
@@ -282,6 +317,8 @@ mod tests {
             randomness: [Hash([5; 32]), Hash([4; 32]), Hash([3; 32])],
             supply: chain.view().supply().unwrap(),
             events: Vec::new(),
+            validators: chain.ledger.head().validators.clone(),
+            next_validators: None,
         };
         let result = test(&mut ctx);
         assert_eq!(ctx.supply.sum(), Some(ctx.supply.total));
@@ -322,6 +359,23 @@ mod tests {
             assert_eq!([balance(1), balance(2), balance(3)], [valo(970), valo(1010), valo(1205)]);
             assert_eq!(ctx.supply.escrows, valo(15));
             assert_eq!(ctx.supply.rewards, Amount::ZERO);
+        });
+    }
+
+    #[test]
+    fn what_is_unbonding_is_slashed_when_stake_does_not_cover_it() {
+        in_block(|ctx| {
+            let mut record = ctx.expect_node(NodeId(4)).unwrap();
+            let part = |amount, until| Unbonding { amount: valo(amount), until: Timestamp(until) };
+            record.unbonding = BoundedVec::new(vec![part(30, 7), part(50, 8)]).unwrap();
+            record.stake = valo(120);
+            ctx.set_node(NodeId(4), &record);
+            ctx.unbond(valo(80)).unwrap();
+            assert_eq!(ctx.slash(NodeId(4), valo(180)), Ok(valo(180)));
+            let record = ctx.expect_node(NodeId(4)).unwrap();
+            assert_eq!((record.stake, &record.unbonding[..]), (Amount::ZERO, &[part(20, 7)][..]));
+            assert_eq!(ctx.slash(NodeId(4), valo(180)), Ok(valo(20)));
+            assert_eq!((ctx.supply.bonded, ctx.supply.unbonding), (valo(40), Amount::ZERO));
         });
     }
 

@@ -7,6 +7,7 @@ use crate::{
     head::{Due, HEAD_KEY, Head},
     jobs,
     overlay::Overlay,
+    registry,
     store::{Changes, Store, Table},
     tables::row_key,
     trees::{StagedTrees, Trees},
@@ -78,6 +79,8 @@ pub(crate) fn execute(base: &Base<'_>, block: &Block) -> Result<Effects, LedgerE
         randomness: [vrf::chain(&head.randomness, &output), head.randomness, before],
         supply: base.supply,
         events: Vec::new(),
+        validators: head.validators.clone(),
+        next_validators: next_set.clone(),
     };
     validators::record(&mut ctx.state, &mut ctx.events, head, header, block.last_commit.as_ref())?;
 
@@ -95,6 +98,7 @@ pub(crate) fn execute(base: &Base<'_>, block: &Block) -> Result<Effects, LedgerE
     let owner = head.validators.get(&header.proposer).map(|validator| validator.owner);
     distribute(&mut ctx, owner, collected)?;
     jobs::end_of_block(&mut ctx)?;
+    registry::end_of_block(&mut ctx)?;
     finish(base, ctx, block, next_set, receipts)
 }
 
@@ -206,7 +210,7 @@ fn changes_rows(changes: &Changes) -> bool {
 
 /// When the block after `head` is due.
 pub(crate) fn due(store: &dyn Store, head: &Head, params: &Parameters) -> Result<Due, LedgerError> {
-    if head.uncertified || jobs::has_draws(store)? {
+    if head.uncertified || jobs::has_draws(store)? || registry::has_leaving(store)? {
         return Ok(Due::Now);
     }
     let idle = head.time.after(params.idle_interval);

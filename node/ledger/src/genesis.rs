@@ -5,6 +5,7 @@ use crate::{
     context::add,
     head::{GENESIS_KEY, HEAD_KEY, Head},
     overlay::Overlay,
+    registry,
     store::{Changes, MemoryStore, Table},
     tables::row_key,
     trees::Trees,
@@ -12,10 +13,11 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc};
 use valo_protocol::{
     Amount, Genesis, Hash, Height,
-    encoding::{Varint, encode},
+    bytes::BoundedVec,
+    encoding::encode,
     hash::BlockId,
     registry::{NodeId, NodeRole, NodeState},
-    state::{CHAIN_ROW, ChainRecord, NodeRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply, ValidatorRecord},
+    state::{CHAIN_ROW, ChainRecord, NodeRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply},
 };
 
 /// The rows of the genesis state. Listed accounts come first, the nodes' own accounts after them, empty.
@@ -57,19 +59,7 @@ pub(crate) fn changes(genesis: &Genesis) -> Result<Changes, LedgerError> {
         let account = accounts::create(&mut state, node.key, Amount::ZERO, Some(id))?;
         let validator = match node.role {
             NodeRole::Worker { .. } => None,
-            NodeRole::Validator => {
-                let record = ValidatorRecord {
-                    node: id,
-                    key: node.key,
-                    blocks: Varint(0),
-                    signed: Varint(0),
-                    misses: 0,
-                    skipped_until: Height(0),
-                };
-                let index = state.append_row(&record)?;
-                state.put(Table::ValidatorByKey, node.key.0, row_key(index).to_vec());
-                Some(u32::try_from(index).map_err(|_| LedgerError::Overflow("rows of validators"))?)
-            }
+            NodeRole::Validator => Some(registry::genesis_validator(&mut state, id, node.key)?),
         };
         state.append_row(&NodeRecord {
             key: node.key,
@@ -82,6 +72,9 @@ pub(crate) fn changes(genesis: &Genesis) -> Result<Changes, LedgerError> {
             busy: 0,
             unanswered: 0,
             validator,
+            ready: true,
+            unbonding: BoundedVec::default(),
+            endpoints: BoundedVec::default(),
         })?;
         supply.bonded = add(supply.bonded, node.stake)?;
     }

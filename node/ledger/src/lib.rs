@@ -30,6 +30,7 @@ mod head;
 pub mod jobs;
 mod ledger;
 pub mod overlay;
+pub mod registry;
 pub mod store;
 pub mod tables;
 #[cfg(any(test, feature = "testing"))]

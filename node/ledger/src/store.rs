@@ -55,13 +55,15 @@ pub enum Table {
     FreeSlots = 43,
     /// Submitter (u64 be), job id (u64 be).
     JobsBySubmitter = 44,
+    /// Node (u32 be): draining, and may have nothing left to do.
+    Leaving = 45,
     /// Single values: the head, lengths of tables, the genesis hash.
     Meta = 63,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::System,
         Self::Accounts,
         Self::Keys,
@@ -85,6 +87,7 @@ impl Table {
         Self::ShardResults,
         Self::FreeSlots,
         Self::JobsBySubmitter,
+        Self::Leaving,
         Self::Meta,
     ];
 
@@ -114,6 +117,7 @@ impl Table {
             Self::ShardResults => "shard-results",
             Self::FreeSlots => "free-slots",
             Self::JobsBySubmitter => "jobs-by-submitter",
+            Self::Leaving => "leaving",
             Self::Meta => "meta",
         }
     }

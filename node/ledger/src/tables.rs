@@ -165,6 +165,13 @@ impl Overlay<'_> {
         }
     }
 
+    /// Whether a table has a free slot.
+    pub fn has_free_slot(&self, table: Table) -> Result<bool, LedgerError> {
+        let prefix = slot_key(table, 0);
+        let found = self.scan(Table::FreeSlots, &prefix, 1)?.pop();
+        Ok(found.is_some_and(|(key, _)| key.first() == prefix.first()))
+    }
+
     /// Empties a slot, to be filled again.
     pub fn free_slot<T: DenseRecord>(&mut self, index: u64) {
         self.put(T::TABLE, row_key(index), Vec::new());

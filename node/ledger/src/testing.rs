@@ -12,6 +12,7 @@ use valo_protocol::{
     bytes::{BoundedString, BoundedVec},
     encoding::Varint,
     genesis::{GenesisAccount, GenesisNode},
+    grant::{Grant, SignedGrant},
     keys::Signature,
     params::Preset,
     receipt::{Outcome, Reason, Receipt},
@@ -47,6 +48,9 @@ impl Default for Setup {
         }
     }
 }
+
+/// Nodes beyond those of the genesis that may join a test chain.
+pub const JOINERS: u32 = 16;
 
 /// The key of the n-th account.
 pub fn account_key(n: u32) -> SecretKey {
@@ -142,13 +146,46 @@ impl TestChain {
         // Accounts beyond these sign nothing here.
         let keys = (0..setup.accounts.min(64)).map(account_key);
         let nodes = u32::try_from(genesis.nodes.len()).expect("few nodes");
-        let keys = keys.chain((0..nodes).map(node_key)).map(|key| (key.public(), key)).collect();
+        let keys =
+            keys.chain((0..nodes.saturating_add(JOINERS)).map(node_key)).map(|key| (key.public(), key)).collect();
         Self { ledger: Ledger::open(genesis, store).expect("a state that opens"), keys: Arc::new(keys), silent: vec![] }
     }
 
     /// The account of the n-th node.
     pub fn node_account(&self, n: u32) -> AccountNumber {
-        self.ledger.genesis().node_account(usize::try_from(n).expect("small")).expect("a node")
+        let of_genesis = self.ledger.genesis().node_account(usize::try_from(n).expect("small"));
+        let joined =
+            || self.view().account_by_key(&node_key(n).public()).expect("a readable state").expect("an account");
+        if u64::from(n) < u64::try_from(self.ledger.genesis().nodes.len()).unwrap_or(0) {
+            return of_genesis.expect("a node");
+        }
+        joined()
+    }
+
+    /// A grant of an account for the n-th node, good for an hour.
+    pub fn grant(&self, owner: u32, n: u32, role: NodeRole, stake: Amount) -> SignedGrant {
+        let grant = Grant {
+            owner: account(u64::from(owner)),
+            node: node_key(n).public(),
+            role,
+            stake,
+            endpoints: BoundedVec::default(),
+            expires: self.ledger.head().time.after(Duration(3_600_000)),
+        };
+        grant.sign(&self.ledger.genesis_hash(), &account_key(owner))
+    }
+
+    /// A block with one action of an account; what became of it.
+    pub fn one(&mut self, sender: AccountNumber, action: Action) -> Outcome {
+        let transactions = self.actions(sender, [action]);
+        let effects = self.block(transactions);
+        effects.receipts.into_iter().next().expect("a receipt").outcome
+    }
+
+    /// Blocks until an epoch has begun.
+    pub fn next_epoch(&mut self) -> Effects {
+        let epoch = self.ledger.params().epoch;
+        self.block_at(Round(0), epoch, Vec::new())
     }
 
     /// Typed reads of the state.
@@ -255,9 +292,11 @@ impl TestChain {
         assert_eq!(counted, self.view().supply().expect("a readable state"), "kept totals and recount");
         assert_eq!(counted.sum(), Some(counted.total), "money made or lost");
         crate::jobs::audit(self.ledger.store()).expect("jobs that hold together");
+        crate::registry::audit(self.ledger.store()).expect("a registry that holds together");
         let minimum = self.ledger.params().minimum_balance;
         for (number, account) in self.view().accounts(account(0), usize::MAX).expect("a readable state") {
-            let unfunded = account.node.is_some() && account.balance.is_zero();
+            // Made for a node, which may have left.
+            let unfunded = account.balance.is_zero();
             assert!(unfunded || account.balance >= minimum, "account {number} is below the minimum balance");
         }
     }

@@ -18,7 +18,7 @@ use valo_protocol::{
     Header, Height, Parameters, PublicKey, Timestamp, Validator, ValidatorSet,
     encoding::Varint,
     event::Event,
-    registry::NodeState,
+    registry::{NodeId, NodeState},
     state::{NodeRecord, ValidatorRecord},
     time::Round,
     vote::Certificate,
@@ -31,13 +31,25 @@ const MAX_SKIP_EXPONENT: u32 = 10;
 /// Of a height that took more rounds than this, only the proposers of the last so many are held to have missed.
 const MAX_ROUNDS_JUDGED: u32 = 64;
 
-/// The validators with the most stake, as a set; none when no set can be made of them.
+/// The validators with the most stake, as a set; none when no set can be made of them. Those that join take part once
+/// they have said that they are ready: power that is not there yet would stop the chain.
 pub fn elect(store: &dyn Store, params: &Parameters) -> Result<Option<ValidatorSet>, LedgerError> {
+    elect_with(store, params, |_, _| {})
+}
+
+/// Who would be elected if nodes were changed.
+pub(crate) fn elect_with(
+    store: &dyn Store,
+    params: &Parameters,
+    change: impl Fn(NodeId, &mut NodeRecord),
+) -> Result<Option<ValidatorSet>, LedgerError> {
     let mut candidates = Vec::new();
     for (_, validator) in tables::rows::<ValidatorRecord>(store, 0, usize::MAX)? {
-        let node: NodeRecord = tables::expect_row(store, u64::from(validator.node.0))?;
+        let mut node: NodeRecord = tables::expect_row(store, u64::from(validator.node.0))?;
+        change(validator.node, &mut node);
         let power = node.stake.whole_valo();
-        if node.state == NodeState::Active && node.stake >= params.min_validator_stake && power > 0 {
+        let is_there = node.state == NodeState::Active || (node.state == NodeState::Joining && node.ready);
+        if is_there && node.stake >= params.min_validator_stake && power > 0 {
             candidates.push(Validator { key: node.key, power, owner: node.owner });
         }
     }

@@ -27,6 +27,8 @@ pub const PROPOSER: &[u8] = b"valo/proposer/1";
 pub const DRAW: &[u8] = b"valo/draw/1";
 /// A worker's commitment to a result.
 pub const COMMIT: &[u8] = b"valo/commit/1";
+/// Signed bytes of an owner's grant for a node.
+pub const GRANT: &[u8] = b"valo/grant/1";
 /// Hash of a job contract.
 pub const CONTRACT: &[u8] = b"valo/contract/1";
 /// Leaf of a Merkle tree.

@@ -7,7 +7,7 @@ use crate::{
     hash::{Digest, Hash},
     job::{Attempt, JobId, ShardKey, StageIndex},
     keys::PublicKey,
-    registry::NodeId,
+    registry::{NodeId, NodeState},
     time::{Height, Timestamp},
     transaction::{AbstainReason, Answer},
 };
@@ -83,6 +83,20 @@ pub enum Event {
     Refunded { job: JobId, account: AccountNumber, amount: Amount },
     /// A new epoch began.
     EpochStarted { epoch: u64, validators: Hash },
+    /// A node came in by its owner's grant; it is joining.
+    NodeRegistered { node: NodeId, owner: AccountNumber, key: PublicKey, account: AccountNumber, stake: Amount },
+    /// A node offers something else than before.
+    NodeUpdated { node: NodeId, owner: AccountNumber },
+    /// A node moved on: active, draining or left.
+    NodeStateChanged { node: NodeId, owner: AccountNumber, state: NodeState },
+    /// Stake was added to a node.
+    Bonded { node: NodeId, owner: AccountNumber, amount: Amount },
+    /// Stake of a node is on its way back to its owner.
+    Unbonded { node: NodeId, owner: AccountNumber, amount: Amount, until: Timestamp },
+    /// Stake that was on its way back was put back.
+    Rebonded { node: NodeId, owner: AccountNumber, amount: Amount },
+    /// Stake was paid to its owner.
+    StakePaid { node: NodeId, owner: AccountNumber, amount: Amount },
 }
 
 impl Event {
@@ -112,7 +126,14 @@ impl Event {
             | Self::ProposalMissed { .. }
             | Self::NodeAbsent { .. }
             | Self::NodeReturned { .. }
-            | Self::EpochStarted { .. } => None,
+            | Self::EpochStarted { .. }
+            | Self::NodeRegistered { .. }
+            | Self::NodeUpdated { .. }
+            | Self::NodeStateChanged { .. }
+            | Self::Bonded { .. }
+            | Self::Unbonded { .. }
+            | Self::Rebonded { .. }
+            | Self::StakePaid { .. } => None,
         }
     }
 }

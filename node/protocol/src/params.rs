@@ -102,6 +102,15 @@ impl Weights {
             Action::Reveal { entries: list } => entries(list.len()),
             Action::Abstain { entries: list } => entries(list.len()),
             Action::Return => self.entry,
+            // A change to a node may look at all validators; it weighs as much as two new accounts.
+            Action::RegisterNode { .. } => self.account.saturating_mul(3),
+            Action::UpdateNode { .. }
+            | Action::Drain
+            | Action::RemoveNode { .. }
+            | Action::ResumeNode { .. }
+            | Action::Bond { .. }
+            | Action::Unbond { .. }
+            | Action::Rebond { .. } => self.account.saturating_mul(2),
         };
         self.transaction.saturating_add(beyond)
     }

@@ -4,7 +4,7 @@ use crate::{
     AccountNumber, Amount,
     hash::TransactionId,
     job::{ContractError, JobId, ShardKey},
-    registry::TierName,
+    registry::{MAX_UNBONDING, NodeId, NodeState, TierId, TierName},
     time::{Height, Timestamp},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -51,6 +51,8 @@ pub enum Made {
     Job(JobId),
     /// The job that the same `client_id` made before.
     ExistingJob(JobId),
+    /// A node.
+    Node(NodeId),
 }
 
 /// Why an action failed although its transaction was valid.
@@ -163,11 +165,93 @@ pub enum Reason {
     #[error("the answer revealed for shard {0} is not the one committed to")]
     CommitmentMismatch(ShardKey),
     /// The sender's account is not in the state the action is for.
-    #[error("the node is not absent")]
+    #[error("the node has nothing to come back from: it is neither absent nor joining")]
     NotAbsent,
     /// There are too many open jobs or accounts.
     #[error("the chain is full: {0}")]
     Full(String),
+    /// No such node.
+    #[error("there is no node {0}")]
+    NoNode(NodeId),
+    /// The node is not the sender's.
+    #[error("node {0} belongs to another account")]
+    NotYourNode(NodeId),
+    /// The key is registered already.
+    #[error("the key is node {0} already")]
+    AlreadyANode(NodeId),
+    /// The owner did not sign the grant.
+    #[error("the grant is not signed by the key of account {0}, or not for this chain")]
+    GrantSignature(AccountNumber),
+    /// The grant permits nothing any more.
+    #[error("the grant expired at {expired}; block time is {now}")]
+    GrantExpired {
+        /// When it expired, block time in milliseconds.
+        expired: Timestamp,
+        /// Block time.
+        now: Timestamp,
+    },
+    /// No tier with that number.
+    #[error("there is no tier number {0}")]
+    NoTierNumber(TierId),
+    /// The tier is closed to the owner.
+    #[error("tier {tier} does not admit nodes of account {owner}")]
+    NotAdmitted {
+        /// The tier.
+        tier: TierId,
+        /// The owner.
+        owner: AccountNumber,
+    },
+    /// A worker without slots, or slots for a validator.
+    #[error("a worker takes at least one slot, and only a worker has slots")]
+    Slots,
+    /// Fewer slots than have work.
+    #[error("{busy} slots of the node have work; wait for it, or drain the node")]
+    SlotsBusy {
+        /// Slots that have a shard.
+        busy: u16,
+    },
+    /// Less stake than the node answers with.
+    #[error("a stake of {stake} VALO is less than the {needed} VALO that this node takes")]
+    StakeTooLow {
+        /// What there would be.
+        stake: Amount,
+        /// What it takes.
+        needed: Amount,
+    },
+    /// More than can be unbonded.
+    #[error("{available} VALO of the node's stake can be unbonded; the rest answers for its work")]
+    StakeInUse {
+        /// What can be.
+        available: Amount,
+    },
+    /// More than is unbonding.
+    #[error("{available} VALO of the node's stake are unbonding")]
+    NotUnbonding {
+        /// What is.
+        available: Amount,
+    },
+    /// Too many parts of a stake are unbonding.
+    #[error("{MAX_UNBONDING} parts of the stake are unbonding already; wait until one is paid")]
+    TooManyUnbondings,
+    /// An amount of nothing.
+    #[error("the amount is zero")]
+    NoAmount,
+    /// The node's state does not allow it.
+    #[error("the node is {0}")]
+    NodeIs(NodeState),
+    /// Nobody would be left to make blocks.
+    #[error("it is the last validator; the chain needs one")]
+    LastValidator,
+    /// Those that are alive would not be enough to make blocks.
+    #[error(
+        "the validators that are alive would hold {alive} of a power of {total}, no more than two thirds; blocks would stop"
+    )]
+    QuorumAtRisk {
+        /// Power of those that are alive.
+        alive: u64,
+        /// Power of all.
+        total: u64,
+    },
 }
 
 impl From<ContractError> for Reason {
@@ -235,7 +319,10 @@ pub enum Invalid {
     /// A message of the protocol without entries, or with one twice.
     #[error("the message has no entry, or one twice")]
     Entries,
-    /// A return of a node that is not absent.
-    #[error("the node is not absent")]
+    /// A return of a node that is neither absent nor joining.
+    #[error("the node has nothing to come back from: it is neither absent nor joining")]
     NotAbsent,
+    /// A node that leaves already, or that must not leave.
+    #[error("the node cannot drain: {0}")]
+    CannotDrain(Box<Reason>),
 }

@@ -4,9 +4,11 @@ use crate::{
     AccountNumber, Amount,
     bytes::{BoundedString, BoundedVec},
     number::number,
+    time::Timestamp,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 number! {
     /// The row of a tier in the table of tiers.
@@ -111,19 +113,49 @@ pub enum NodeRole {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum NodeState {
-    /// Registered, not yet drawn.
+    /// Registered, not yet drawn or elected.
     Joining,
     /// Takes part.
     Active,
     /// Neither answered nor abstained twice running; not drawn until it says that it is back.
     Absent,
-    /// Finishes what it has and takes nothing new.
+    /// Finishes what it has and takes nothing new; then it leaves.
     Draining,
     /// Put out for a fault.
     Jailed,
-    /// Gone.
+    /// Gone; its stake is being unbonded.
     Left,
 }
 
 /// An address of a node, such as `/ip4/10.0.0.1/udp/7000` or `203.0.113.4:7000`.
 pub type Endpoint = BoundedString<128>;
+
+/// The addresses of a node.
+pub type Endpoints = BoundedVec<Endpoint, 4>;
+
+/// The most parts of a node's stake that are unbonding at a time.
+pub const MAX_UNBONDING: usize = 16;
+
+/// Stake that is on its way back to the owner: still slashable, and paid out at a moment of block time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Unbonding {
+    /// How much.
+    pub amount: Amount,
+    /// When it is paid.
+    pub until: Timestamp,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Joining => "joining",
+            Self::Active => "active",
+            Self::Absent => "absent",
+            Self::Draining => "draining",
+            Self::Jailed => "jailed",
+            Self::Left => "left",
+        })
+    }
+}

@@ -5,10 +5,11 @@
 
 use crate::{
     AccountNumber, Amount,
+    bytes::BoundedVec,
     encoding::Varint,
     hash::Hash,
     keys::PublicKey,
-    registry::{NodeId, NodeRole, NodeState},
+    registry::{Endpoints, MAX_UNBONDING, NodeId, NodeRole, NodeState, Unbonding},
     time::{Height, Timestamp},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -55,8 +56,8 @@ impl KeyRecord {
     }
 }
 
-/// A registered node. Its id is its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+/// A registered node. Its id is its row, which is used again when the node has left and its stake is paid.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRecord {
     /// The node's key.
@@ -80,6 +81,12 @@ pub struct NodeRecord {
     pub unanswered: u8,
     /// Its row in the table of validators, if it is one.
     pub validator: Option<u32>,
+    /// Whether the node itself has said that it is ready: until then it is neither drawn nor elected.
+    pub ready: bool,
+    /// Stake on its way back to the owner, in order of time: slashable until it is paid.
+    pub unbonding: BoundedVec<Unbonding, MAX_UNBONDING>,
+    /// Where it is reached.
+    pub endpoints: Endpoints,
 }
 
 /// How a validator does its duty.

@@ -12,10 +12,11 @@ use crate::{
     domain,
     encoding::{DecodeError, Varint, decode, encode},
     files::RunStatus,
+    grant::SignedGrant,
     hash::{Digest, GenesisHash, Hash, TransactionId},
     job::{Attempt, JobContract, JobId, ShardKey},
     keys::{PublicKey, SecretKey, Signature},
-    registry::NodeId,
+    registry::{Endpoints, NodeId},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -91,8 +92,58 @@ pub enum Action {
         #[cfg_attr(feature = "schema", schema(value_type = Vec<AbstainEntry>))]
         entries: BoundedVec<AbstainEntry, MAX_ENTRIES>,
     } = 14,
-    /// A worker that was absent says that it is back.
+    /// A node says that it is ready: a worker that was absent is back, a node that joins is up to date.
     Return = 16,
+    /// Brings in a node by its owner's permission. The sender pays the stake; it belongs to the owner.
+    RegisterNode {
+        /// The permission.
+        grant: SignedGrant,
+    } = 20,
+    /// Changes what a node offers. By its owner, or, addresses only, by the node's own account.
+    UpdateNode {
+        /// Which node.
+        node: NodeId,
+        /// Shards it runs at a time.
+        #[serde(default)]
+        slots: Option<u16>,
+        /// Where it is reached.
+        #[serde(default)]
+        #[cfg_attr(feature = "schema", schema(value_type = Option<Vec<String>>))]
+        endpoints: Option<Endpoints>,
+    } = 21,
+    /// A node says that it leaves: it takes nothing new, finishes what it has, and is gone.
+    Drain = 22,
+    /// The owner takes a node out: as [`Action::Drain`].
+    RemoveNode {
+        /// Which node.
+        node: NodeId,
+    } = 23,
+    /// The owner keeps a node that is draining.
+    ResumeNode {
+        /// Which node.
+        node: NodeId,
+    } = 24,
+    /// Adds the sender's money to the stake of a node. It belongs to the node's owner from then on.
+    Bond {
+        /// Which node.
+        node: NodeId,
+        /// How much.
+        amount: Amount,
+    } = 25,
+    /// The owner takes free stake of a node back. It is paid after the unbonding time.
+    Unbond {
+        /// Which node.
+        node: NodeId,
+        /// How much.
+        amount: Amount,
+    } = 26,
+    /// The owner puts stake that is unbonding back; a node that has left joins again.
+    Rebond {
+        /// Which node.
+        node: NodeId,
+        /// How much.
+        amount: Amount,
+    } = 27,
 }
 
 /// A commitment to the result of a shard.
@@ -216,7 +267,7 @@ impl Action {
     /// Whether this is a message of the protocol itself, which pays no market price: the stake of the sender or
     /// a job's escrow has prepaid it, and assignments bound how many there can be.
     pub const fn is_protocol_message(&self) -> bool {
-        matches!(self, Self::Commit { .. } | Self::Reveal { .. } | Self::Abstain { .. } | Self::Return)
+        matches!(self, Self::Commit { .. } | Self::Reveal { .. } | Self::Abstain { .. } | Self::Return | Self::Drain)
     }
 }
 

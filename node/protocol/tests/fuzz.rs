@@ -23,7 +23,7 @@ use valo_protocol::{
     params::Preset,
     proof::{JobRecord, RowProof, ShardResult, StateProof, StateTable, TableRoot},
     receipt::Receipt,
-    registry::{NodeId, NodeRole, NodeState, Tier},
+    registry::{NodeId, NodeRole, NodeState, Tier, Unbonding},
     shard::ShardRow,
     state::{AccountRecord, ChainRecord, KeyRecord, NodeRecord, Supply, ValidatorRecord},
     transaction::Answer,
@@ -132,6 +132,9 @@ fn rows() -> Vec<Kind> {
         busy: 1,
         unanswered: 2,
         validator: Some(3),
+        ready: true,
+        unbonding: BoundedVec::new(vec![Unbonding { amount, until: Timestamp(1_700_000_000_000) }]).unwrap(),
+        endpoints: BoundedVec::default(),
     };
     let validator = ValidatorRecord {
         node: NodeId(1),

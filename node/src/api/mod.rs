@@ -27,6 +27,7 @@ mod tests;
 
 pub use limits::Limits;
 pub use openapi::document;
+pub(crate) use routes::behind;
 pub use server::serve;
 pub use services::{
     BlobAccess, ChainAccess, LogAccess, OpenBlob, Peers, Services, Snapshot, StateReader, TransactionPool,

@@ -2,7 +2,8 @@
 
 use super::{
     commands::{
-        account, bench, blob, block, completions, dev, init, job, key, node, profile, run, send, tier, tx, verify,
+        account, bench, blob, block, completions, dev, genesis, grant, init, job, key, node, profile, run, send, stake,
+        tier, tx, verify,
     },
     output::Format,
 };
@@ -65,7 +66,6 @@ pub struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of these in a process")]
 pub enum Command {
     /// Submit jobs, follow them, fetch their results
     Job(job::Arguments),
@@ -80,8 +80,12 @@ pub enum Command {
     /// Choose between networks: endpoint, key and trusted chain
     #[command(alias = "config")]
     Profile(profile::Arguments),
-    /// Show the nodes of the network
+    /// Show the nodes of the network; bring nodes in and take them out
     Node(node::Arguments),
+    /// Permit a node to join in your name
+    Grant(grant::Arguments),
+    /// Bond and unbond the stake of nodes
+    Stake(stake::Arguments),
     /// Show the tiers of the network, and what they cost
     Tier(tier::Arguments),
     /// Show blocks
@@ -92,6 +96,8 @@ pub enum Command {
     Blob(blob::Arguments),
     /// Start a network on this machine: validators, workers, a funded key
     Dev(dev::Arguments),
+    /// Make and check the document that a chain starts from
+    Genesis(genesis::Arguments),
     /// Make the data folder of a node
     Init(init::Arguments),
     /// Run a node from its data folder

@@ -157,6 +157,7 @@ impl Rejection {
                     | Invalid::NotOpen(_)
                     | Invalid::NotANode(_)
                     | Invalid::NotAbsent
+                    | Invalid::CannotDrain(_)
             )
         )
     }
@@ -177,6 +178,7 @@ impl Rejection {
                 Invalid::NotANode(_) => "notANode",
                 Invalid::Entries => "entries",
                 Invalid::NotAbsent => "notAbsent",
+                Invalid::CannotDrain(_) => "cannotDrain",
             },
             Self::TooHeavy { .. } => "tooHeavy",
             Self::TooFarAhead { .. } => "tooFarAhead",

@@ -1,10 +1,12 @@
 //! Who belongs to the network: every node in the registry that has not left.
 
 use crate::{chain::ChainHandle, network::Members, storage::Storage};
+use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
-use valo_ledger::{LedgerError, Table, View};
+use valo_ledger::{LedgerError, View};
 use valo_protocol::{
     PublicKey,
+    event::Event,
     registry::{NodeId, NodeState},
 };
 
@@ -14,28 +16,29 @@ pub fn keys(view: &View<'_>) -> Result<Vec<PublicKey>, LedgerError> {
     Ok(nodes.into_iter().filter(|(_, node)| node.state != NodeState::Left).map(|(_, node)| node.key).collect())
 }
 
+/// Whether an event changes who belongs.
+const fn changes(event: &Event) -> bool {
+    matches!(event, Event::NodeRegistered { .. } | Event::NodeStateChanged { .. })
+}
+
 /// Keeps `members` as the registry has it.
 pub async fn follow(storage: Storage, chain: ChainHandle, members: Members) {
-    let mut head = chain.head();
-    let mut known = None;
+    let mut blocks = chain.subscribe();
+    let mut changed = true;
     loop {
-        // The registry only grows; rows of nodes that left are told by their state at the next change of length.
-        match View::new(&storage).length(Table::Nodes) {
-            Ok(length) if known != Some(length) => match keys(&View::new(&storage)) {
+        if changed {
+            match keys(&View::new(&storage)) {
                 Ok(keys) => {
-                    if known.is_some() {
-                        info!(members = keys.len(), "the registry changed");
-                    }
+                    info!(members = keys.len(), "the registry");
                     members.replace(keys);
-                    known = Some(length);
                 }
                 Err(error) => warn!(%error, "cannot read the registry"),
-            },
-            Ok(_) => {}
-            Err(error) => warn!(%error, "cannot read the registry"),
+            }
         }
-        if head.changed().await.is_err() {
-            return;
-        }
+        changed = match blocks.recv().await {
+            Ok(block) => block.events.iter().any(changes),
+            Err(RecvError::Lagged(_)) => true,
+            Err(RecvError::Closed) => return,
+        };
     }
 }

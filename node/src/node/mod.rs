@@ -129,21 +129,19 @@ impl Node {
         parts.consensus = Some(consensus);
         parts.watch_until_stopped("storage", storage_failure(storage.clone()));
         parts.run(members::follow(storage.clone(), chain.clone(), members));
-        if let Some(duty) = worker::duty(worker::Setting {
-            folder,
-            config: &config,
-            key: &key,
+        let setting = worker::Setting {
+            folder: folder.clone(),
+            config: config.clone(),
+            key: key.clone(),
             genesis: genesis_hash,
-            storage: &storage,
-            chain: &chain,
-            mempool: &mempool,
-            blobs: &blobs,
-            logs: &logs,
-        })? {
-            let stop = parts.stop.clone();
-            let work = async move { crate::worker::start(duty, stop).await.map_err(|error| error.to_string()) };
-            parts.watch("the worker", work);
-        }
+            storage: storage.clone(),
+            chain: chain.clone(),
+            mempool: mempool.clone(),
+            blobs: blobs.clone(),
+            logs: logs.clone(),
+        };
+        let following = worker::follow(setting, parts.stop.clone());
+        parts.watch("the worker", async move { following.await.map_err(|error| format!("{error:#}")) });
         let mut metrics = Registry::with_prefix("valo");
         blobs.metrics().register(&mut metrics);
         mempool.metrics().register(&mut metrics);

@@ -1,4 +1,7 @@
-//! The worker of a node: the chain as it sees it, and what it serves to others.
+//! What the registry asks of a node, as long as it asks: a worker works, a validator says when it is ready.
+//!
+//! A node may run long before it is registered, and after it has left: until the registry knows its key it only
+//! follows the chain.
 
 use super::{DataFolder, NodeConfig};
 use crate::{
@@ -14,13 +17,15 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
 use valo_ledger::{LedgerError, View, jobs::Assignment};
 use valo_protocol::{
-    GenesisHash, Height, JobContract, PublicKey, SecretKey, SignedTransaction,
+    Action, Amount, GenesisHash, Height, JobContract, PublicKey, SecretKey, SignedTransaction, Transaction, Varint,
     job::{JobId, ShardKey},
     proof::JobRecord,
     receipt::Receipt,
-    registry::{NodeId, NodeRole},
+    registry::{NodeId, NodeRole, NodeState, TierId},
     transaction::Answer,
 };
 use valo_sandbox::{Sandbox, SandboxConfig};
@@ -32,16 +37,16 @@ const LOGS: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the worker is made from.
-pub struct Setting<'a> {
-    pub folder: &'a DataFolder,
-    pub config: &'a NodeConfig,
-    pub key: &'a SecretKey,
+pub struct Setting {
+    pub folder: DataFolder,
+    pub config: NodeConfig,
+    pub key: SecretKey,
     pub genesis: GenesisHash,
-    pub storage: &'a Storage,
-    pub chain: &'a ChainHandle,
-    pub mempool: &'a Mempool,
-    pub blobs: &'a Blobs,
-    pub logs: &'a Logs,
+    pub storage: Storage,
+    pub chain: ChainHandle,
+    pub mempool: Mempool,
+    pub blobs: Blobs,
+    pub logs: Logs,
 }
 
 /// The logs of a node.
@@ -55,11 +60,74 @@ pub fn log_protocol(logs: Logs) -> Protocol {
     crate::worker::remote_logs::protocol(logs)
 }
 
-/// The worker of this node; none when the registry does not know it as one.
-pub fn duty(setting: Setting<'_>) -> anyhow::Result<Option<Duty<FinalizedChain>>> {
-    let view = View::new(setting.storage);
-    let Some((_, node)) = view.node_by_key(&setting.key.public())? else { return Ok(None) };
-    let NodeRole::Worker { tier, slots } = node.role else { return Ok(None) };
+/// Follows the registry: does what it asks of this node, and stops when it no longer does.
+pub async fn follow(setting: Setting, stop: CancellationToken) -> anyhow::Result<()> {
+    let chain = Arc::new(FinalizedChain::new(&setting));
+    let mut heights = chain.heights();
+    loop {
+        match chain.place()? {
+            Some((node, role @ NodeRole::Worker { tier, slots })) => {
+                info!(%node, %tier, slots, "this node is a worker");
+                let duty = duty(&setting, &chain, tier, slots)?;
+                let over = stop.child_token();
+                let watch = until_replaced(chain.clone(), (node, role), over.clone());
+                let (worked, ()) = tokio::join!(crate::worker::start(duty, over.clone()), async {
+                    watch.await;
+                    over.cancel();
+                });
+                worked?;
+            }
+            Some((_, NodeRole::Validator)) => announce(&setting, &chain).await?,
+            None => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = heights.changed() => if changed.is_err() { return Ok(()) },
+        }
+    }
+}
+
+/// Until the registry asks something else of this node, or the worker stops.
+async fn until_replaced(chain: Arc<FinalizedChain>, place: (NodeId, NodeRole), over: CancellationToken) {
+    let mut heights = chain.heights();
+    // A state that cannot be read is the worker's to report.
+    while chain.place().is_ok_and(|now| now == Some(place)) {
+        tokio::select! {
+            () = over.cancelled() => return,
+            changed = heights.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// A validator that joins says that it is ready, once it has caught up: from the next epoch on blocks need its vote.
+async fn announce(setting: &Setting, chain: &FinalizedChain) -> anyhow::Result<()> {
+    let Some(me) = chain.me()? else { return Ok(()) };
+    let (time, height) = {
+        let head = setting.chain.head();
+        let tip = head.borrow();
+        (tip.time, tip.height)
+    };
+    let params = View::new(&setting.storage).params()?;
+    if !me.must_return() || crate::api::behind(time, height.0, &params).is_some() {
+        return Ok(());
+    }
+    let nonce = Varint(me.nonce);
+    let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action: Action::Return };
+    match chain.submit(transaction.sign(&setting.genesis, &setting.key)).await {
+        Ok(_) => info!(node = %me.node, "said that this validator is ready"),
+        Err(error) => debug!(%error, "will say again that this validator is ready"),
+    }
+    Ok(())
+}
+
+/// The worker of this node.
+fn duty(
+    setting: &Setting,
+    chain: &Arc<FinalizedChain>,
+    tier: TierId,
+    slots: u16,
+) -> anyhow::Result<Duty<FinalizedChain>> {
+    let view = View::new(&setting.storage);
     let tier = view.tier(tier)?.with_context(|| format!("tier {tier} of this node is not in the state"))?;
     let slots = usize::from(slots).max(1);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -69,8 +137,7 @@ pub fn duty(setting: Setting<'_>) -> anyhow::Result<Option<Duty<FinalizedChain>>
         cache_directory: Some(setting.folder.join("worker/modules")),
         ..SandboxConfig::default()
     })?;
-    let chain = Arc::new(FinalizedChain::new(&setting));
-    Ok(Some(Duty {
+    Ok(Duty {
         executor: Executor {
             chain: chain.clone(),
             blobs: setting.blobs.clone(),
@@ -78,13 +145,13 @@ pub fn duty(setting: Setting<'_>) -> anyhow::Result<Option<Duty<FinalizedChain>>
             logs: setting.logs.clone(),
             fuel_per_second: tier.fuel_per_second,
         },
-        chain,
+        chain: chain.clone(),
         journal: Journal::open(setting.folder.join("worker/journal"))?,
         key: setting.key.clone(),
         genesis: setting.genesis,
         slots,
         said: None,
-    }))
+    })
 }
 
 /// The chain as the worker sees it: finalized state on disk, and the mempool for what it says.
@@ -97,7 +164,7 @@ pub struct FinalizedChain {
 }
 
 impl FinalizedChain {
-    fn new(setting: &Setting<'_>) -> Self {
+    fn new(setting: &Setting) -> Self {
         let mut head = setting.chain.head();
         let (sender, heights) = watch::channel(head.borrow().height);
         tokio::spawn(async move {
@@ -109,6 +176,14 @@ impl FinalizedChain {
             }
         });
         Self { key: setting.key.public(), storage: setting.storage.clone(), mempool: setting.mempool.clone(), heights }
+    }
+
+    /// This node's number and what it is to do, if the registry knows it and it has not left.
+    fn place(&self) -> Result<Option<(NodeId, NodeRole)>, ChainError> {
+        self.read(|view| {
+            let found = view.node_by_key(&self.key)?.filter(|(_, record)| record.state != NodeState::Left);
+            Ok(found.map(|(node, record)| (node, record.role)))
+        })
     }
 
     fn read<T>(&self, read: impl FnOnce(View<'_>) -> Result<T, LedgerError>) -> Result<T, ChainError> {
@@ -126,7 +201,7 @@ impl ChainAccess for FinalizedChain {
             let Some((node, record)) = view.node_by_key(&self.key)? else { return Ok(None) };
             let account = view.account(record.account)?;
             let nonce = account.map_or(0, |account| account.nonce.0);
-            Ok(Some(Me { node, account: record.account, nonce, state: record.state }))
+            Ok(Some(Me { node, account: record.account, nonce, state: record.state, ready: record.ready }))
         })
     }
 

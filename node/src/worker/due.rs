@@ -10,7 +10,6 @@ use valo_ledger::jobs::{Assignment, AssignmentState};
 use valo_protocol::{
     Action, GenesisHash,
     bytes::BoundedVec,
-    registry::NodeState,
     transaction::{AbstainEntry, CommitEntry, MAX_ENTRIES, RevealEntry, commitment},
 };
 
@@ -22,7 +21,7 @@ pub fn due(
     assignments: &[Assignment],
     decided: impl Fn(&AssignmentKey) -> Option<Entry>,
 ) -> Option<Action> {
-    if me.state == NodeState::Absent {
+    if me.must_return() {
         return Some(Action::Return);
     }
     let (mut commits, mut reveals, mut abstentions) = (Vec::new(), Vec::new(), Vec::new());
@@ -64,6 +63,7 @@ fn bounded<T>(mut entries: Vec<T>) -> Option<BoundedVec<T, MAX_ENTRIES>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use valo_protocol::registry::NodeState;
     use valo_protocol::{
         AccountNumber, Digest, Timestamp, Varint,
         files::RunStatus,
@@ -75,7 +75,7 @@ mod tests {
     const ANSWER: Answer = Answer { digest: Digest([7; 32]), status: RunStatus::Exited(0), fuel: Varint(9) };
 
     fn me(state: NodeState) -> Me {
-        Me { node: NodeId(4), account: AccountNumber::default(), nonce: 0, state }
+        Me { node: NodeId(4), account: AccountNumber::default(), nonce: 0, state, ready: true }
     }
 
     fn assignment(job: u64, state: AssignmentState) -> Assignment {

@@ -61,6 +61,15 @@ pub struct Me {
     pub nonce: u64,
     /// Where it stands.
     pub state: NodeState,
+    /// Whether it has said that it is ready.
+    pub ready: bool,
+}
+
+impl Me {
+    /// Whether it has to say that it is there before anything is asked of it.
+    pub fn must_return(&self) -> bool {
+        self.state == NodeState::Absent || (self.state == NodeState::Joining && !self.ready)
+    }
 }
 
 /// Why the chain did not answer, or did not take a message.

@@ -1,7 +1,7 @@
 //! What a simulated chain starts from.
 //!
 //! ```text
-//!   accounts: payers | customers | owners of workers         nodes: validators | workers
+//!   accounts: payers | customers | owners of workers | who brings newcomers in         nodes: validators | workers
 //! ```
 
 use crate::{
@@ -39,10 +39,15 @@ pub fn account(index: usize) -> AccountNumber {
     AccountNumber::new(index as u64).unwrap_or_default()
 }
 
+/// The account that brings newcomers in, which sends nothing else, so that its nonces are known.
+pub fn sponsor(scenario: &Scenario) -> usize {
+    PAYERS + CUSTOMERS + scenario.market.workers.len()
+}
+
 /// The genesis document of a scenario.
 pub fn genesis(scenario: &Scenario) -> Genesis {
     let market = &scenario.market;
-    let people = PAYERS + CUSTOMERS + market.workers.len();
+    let people = sponsor(scenario) + usize::from(scenario.newcomers > 0);
     let accounts = (0..people).map(|index| GenesisAccount { key: account_key(index).public(), balance: valo(1000) });
     let validators = scenario.stakes.iter().enumerate().map(|(index, stake)| GenesisNode {
         key: validator_key(index).public(),

@@ -5,7 +5,7 @@ mod jobs;
 use crate::scenario::Scenario;
 use jobs::Jobs;
 use malachitebft_core_consensus::SignedConsensusMsg;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use valo::{
     chain::{FinalizedBlock, MemoryDisk},
     consensus::context::Context,
@@ -25,6 +25,7 @@ pub struct Judge {
     genesis: GenesisHash,
     two_faced: Option<usize>,
     decided: BTreeMap<Height, (BlockId, Hash)>,
+    sets: BTreeSet<Hash>,
     signed: BTreeMap<(usize, u8, u64, u32), Vec<u8>>,
     /// Blocks decided in a later round than the first.
     pub late: usize,
@@ -48,6 +49,7 @@ impl Judge {
             two_faced: scenario.two_faced,
             jobs: Jobs::new(characters, scenario.peaceful),
             decided: BTreeMap::new(),
+            sets: BTreeSet::new(),
             signed: BTreeMap::new(),
             late: 0,
             transactions: 0,
@@ -90,6 +92,9 @@ impl Judge {
             }
             None => {
                 self.decided.insert(height, (block.id, state));
+                self.sets.insert(block.validators.hash());
+                let registry = valo_ledger::registry::audit(disk);
+                self.hold(registry.is_ok(), || format!("after height {height} the registry: {registry:?}"));
                 self.late += usize::from(block.certificate.round.0 > 0);
                 self.transactions += block.block.transactions.len();
                 let counted = accounts::recount(disk);
@@ -136,6 +141,11 @@ impl Judge {
             });
         }
         self.faults += found.len();
+    }
+
+    /// Different validator sets that decided blocks.
+    pub fn sets(&self) -> usize {
+        self.sets.len()
     }
 
     /// The highest block that anybody finalized.

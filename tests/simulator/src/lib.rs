@@ -40,6 +40,7 @@
 
 pub mod customer;
 pub mod genesis;
+pub mod joining;
 pub mod judge;
 pub mod log;
 pub mod machine;
@@ -56,7 +57,13 @@ pub use world::{Outcome, World};
 
 /// Runs one seed. Panics when something does not hold, and says how to run the seed again.
 pub fn run(seed: u64) -> Outcome {
-    let world = World::new(Scenario::of(seed));
+    run_scenario(Scenario::of(seed))
+}
+
+/// Runs a scenario.
+pub fn run_scenario(scenario: Scenario) -> Outcome {
+    let seed = scenario.seed;
+    let world = World::new(scenario);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
     outcome.unwrap_or_else(|complaint| {
         eprintln!("seed {seed} failed; run it again with: VALO_SIM_SEED={seed} cargo test -p valo-simulator seeds");

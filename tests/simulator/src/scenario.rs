@@ -38,6 +38,8 @@ pub struct Scenario {
     pub peaceful: bool,
     /// Who works, and what for.
     pub market: Market,
+    /// Nodes that follow from the start and join as validators while things go wrong; one leaves again.
+    pub newcomers: usize,
 }
 
 impl Scenario {
@@ -87,6 +89,7 @@ impl Scenario {
             calm,
             peaceful: false,
             market: Market::of(seed, count, calm),
+            newcomers: 0,
         };
         if seed.is_multiple_of(4) { scenario.peaceful() } else { scenario }
     }
@@ -104,6 +107,22 @@ impl Scenario {
             skew: self.skew.into_iter().map(|lead| lead.min(400)).collect(),
             ..self
         }
+    }
+
+    /// The scenario of a seed, in which validators join and leave. Nobody has two faces: where many come and go, one of a
+    /// few could be too many.
+    pub fn joining(seed: u64) -> Self {
+        let mut scenario = Self::of(seed);
+        scenario.two_faced = None;
+        scenario.newcomers = 2;
+        scenario.calm = scenario.calm.max(10 * SECOND);
+        scenario.skew.extend([0, 0]);
+        for (_, _, side) in &mut scenario.splits {
+            side.extend([false, true]);
+        }
+        // A clock that is far behind would be one fault, and who is down while the set changes another.
+        scenario.skew = scenario.skew.iter().map(|skew| skew % 400).collect();
+        scenario
     }
 
     /// Whether a message from one node to another passes at a time.

@@ -6,6 +6,7 @@ mod two_faced;
 use crate::{
     customer::Customer,
     genesis::{PAYERS, account, account_key, genesis, validator_key},
+    joining,
     judge::Judge,
     log::Log,
     machine::{Local, Machine, Output, Step},
@@ -23,7 +24,8 @@ use std::{
 use valo::{chain::MemoryDisk, worker::journal::AssignmentKey};
 use valo_ledger::fees;
 use valo_protocol::{
-    Action, Amount, Genesis, Height, PublicKey, SecretKey, SignedTransaction, Timestamp, Transaction, encoding::Varint,
+    AccountNumber, Action, Amount, Genesis, Height, PublicKey, SecretKey, SignedTransaction, Timestamp, Transaction,
+    encoding::Varint,
 };
 
 /// How long the chain has to go on after the faults stopped.
@@ -58,9 +60,12 @@ pub struct Outcome {
     pub events: usize,
     /// Virtual time.
     pub time: Micros,
+    /// Different validator sets that decided blocks.
+    pub sets: usize,
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most of them are messages")]
 enum Event {
     Deliver { from: usize, to: usize, message: Message },
     Local { node: usize, life: u64, local: Local },
@@ -71,15 +76,16 @@ enum Event {
     Pay,
     Look(usize),
     Computed { worker: usize, key: AssignmentKey, run: u64 },
+    Move,
 }
 
 /// A run under way.
 #[derive(Debug)]
 pub struct World {
-    scenario: Scenario,
-    genesis: Arc<Genesis>,
-    machines: Vec<Machine>,
-    keys: Vec<PublicKey>,
+    pub(crate) scenario: Scenario,
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) keys: Vec<PublicKey>,
     owners: Vec<SecretKey>,
     queue: BinaryHeap<Reverse<(Micros, u64)>>,
     events: BTreeMap<u64, Event>,
@@ -98,7 +104,8 @@ pub struct World {
 impl World {
     /// A world at rest.
     pub fn new(scenario: Scenario) -> Self {
-        let keys: Vec<SecretKey> = (0..scenario.stakes.len()).map(validator_key).collect();
+        let validators = scenario.stakes.len() + scenario.newcomers;
+        let keys: Vec<SecretKey> = (0..validators).map(validator_key).collect();
         let genesis = Arc::new(genesis(&scenario));
         let judge = Judge::new(&scenario, genesis.hash());
         let machines = (0..)
@@ -146,6 +153,9 @@ impl World {
         if let Some(pause) = SECOND.checked_div(self.scenario.transactions) {
             self.at(pause, Event::Pay);
         }
+        if self.scenario.newcomers > 0 {
+            self.at(SECOND / 3, Event::Move);
+        }
         let mut goal = None;
         let mut events = 0;
         while let Some(Reverse((time, id))) = self.queue.pop() {
@@ -182,6 +192,7 @@ impl World {
             falls: self.falls,
             events,
             time: self.now,
+            sets: self.judge.sets(),
         }
     }
 
@@ -230,6 +241,7 @@ impl World {
             Event::Pay => self.pay(),
             Event::Look(worker) => self.look(worker),
             Event::Computed { worker, key, run } => self.computed(worker, key, run),
+            Event::Move => joining::step(self),
         }
     }
 
@@ -309,6 +321,23 @@ impl World {
         let delay = self.random.between(200, self.scenario.max_delay);
         self.trace.update(&[from as u8, to as u8]).update(&delay.to_le_bytes());
         self.at(self.now + delay, Event::Deliver { from, to, message });
+    }
+
+    /// Looks again in a while at who joins and leaves.
+    pub(crate) fn move_again(&mut self) {
+        self.at(self.now + SECOND / 5, Event::Move);
+    }
+
+    /// A transaction of whoever has an account, from where it was entered to all.
+    pub(crate) fn enter(&mut self, sender: AccountNumber, nonce: u64, action: Action, key: &SecretKey) {
+        let mut transaction = Transaction { sender, nonce: Varint(nonce), max_fee: Amount::ZERO, action };
+        transaction.max_fee = fees::fee(&transaction, 400, &self.genesis.parameters);
+        let signed = transaction.sign(&self.genesis.hash(), key);
+        let entry = self.random.index(self.machines.len());
+        if let Some(live) = &self.machines[entry].live {
+            live.pool.add(signed.clone());
+        }
+        self.send(entry, &Message::Transaction(signed));
     }
 
     /// Somebody pays somebody; what is not in a block yet is sent again.

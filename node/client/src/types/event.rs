@@ -66,7 +66,7 @@ pub struct EventRecord {
 }
 
 /// The types of events, as they are named in JSON and in `?type=`.
-pub const EVENT_TYPES: [&str; 24] = [
+pub const EVENT_TYPES: [&str; 31] = [
     "accountCreated",
     "transferred",
     "proposalMissed",
@@ -91,6 +91,13 @@ pub const EVENT_TYPES: [&str; 24] = [
     "nodeReturned",
     "refunded",
     "epochStarted",
+    "nodeRegistered",
+    "nodeUpdated",
+    "nodeStateChanged",
+    "bonded",
+    "unbonded",
+    "rebonded",
+    "stakePaid",
 ];
 
 /// The type of an event, as it is named in JSON.
@@ -120,6 +127,13 @@ pub const fn event_type(event: &Event) -> &'static str {
         Event::NodeReturned { .. } => "nodeReturned",
         Event::Refunded { .. } => "refunded",
         Event::EpochStarted { .. } => "epochStarted",
+        Event::NodeRegistered { .. } => "nodeRegistered",
+        Event::NodeUpdated { .. } => "nodeUpdated",
+        Event::NodeStateChanged { .. } => "nodeStateChanged",
+        Event::Bonded { .. } => "bonded",
+        Event::Unbonded { .. } => "unbonded",
+        Event::Rebonded { .. } => "rebonded",
+        Event::StakePaid { .. } => "stakePaid",
     }
 }
 
@@ -130,7 +144,15 @@ pub fn event_accounts(event: &Event) -> Vec<AccountNumber> {
         Event::Transferred { from, to, .. } => vec![*from, *to],
         Event::JobSubmitted { submitter, .. } => vec![*submitter],
         Event::ShardDrawn { drawn, .. } => drawn.iter().map(|drawn| drawn.owner).collect(),
-        Event::Paid { owner, .. } | Event::Slashed { owner, .. } => vec![*owner],
+        Event::Paid { owner, .. }
+        | Event::Slashed { owner, .. }
+        | Event::NodeUpdated { owner, .. }
+        | Event::NodeStateChanged { owner, .. }
+        | Event::Bonded { owner, .. }
+        | Event::Unbonded { owner, .. }
+        | Event::Rebonded { owner, .. }
+        | Event::StakePaid { owner, .. } => vec![*owner],
+        Event::NodeRegistered { owner, account, .. } => vec![*owner, *account],
         _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 use valo_protocol::{
     AccountNumber, Amount, Hash, Height, PublicKey,
-    registry::{NodeId, NodeRole, NodeState, Tier, TierId, TierName},
+    registry::{NodeId, NodeRole, NodeState, Tier, TierId, TierName, Unbonding},
 };
 
 /// The validators of a height.
@@ -64,6 +64,12 @@ pub struct Node {
     pub slots: u32,
     /// Slots in use.
     pub busy: u32,
+    /// Whether it has said that it is ready.
+    pub ready: bool,
+    /// Stake on its way back to the owner: slashable until it is paid.
+    pub unbonding: Vec<Unbonding>,
+    /// Where it is reached.
+    pub endpoints: Vec<String>,
 }
 
 /// A node as people name it: by number or by key.

@@ -11,7 +11,7 @@ use valo_protocol::{
     event::Event,
     job::{Attempt, ShardKey},
     receipt::{Made, Reason},
-    registry::{NodeId, NodeState},
+    registry::NodeId,
     shard::{MemberState, ShardPhase, ShardRecord},
     transaction::{AbstainEntry, CommitEntry, RevealEntry, commitment},
 };
@@ -118,24 +118,10 @@ pub(crate) fn abstain(
             capacity::unlock(ctx, assignment)?;
         }
         capacity::free_slot(ctx, node)?;
-        capacity::forget(ctx, &after, node);
+        capacity::forget(ctx, &after, node)?;
         state::save_shard(ctx, slot, &before, &after);
         ctx.emit(Event::Abstained { shard: *shard, attempt: *attempt, node, reason: *reason });
     }
     capacity::heard(ctx, node)?;
-    Ok(Made::Nothing)
-}
-
-/// A node that was absent is drawn again.
-pub(crate) fn come_back(ctx: &mut Context<'_>, account: AccountNumber) -> Result<Made, Failure> {
-    let node = sender(ctx, account)?;
-    let mut record = ctx.expect_node(node)?;
-    if record.state != NodeState::Absent {
-        return Err(Reason::NotAbsent.into());
-    }
-    record.state = NodeState::Active;
-    record.unanswered = 0;
-    ctx.set_node(node, &record);
-    ctx.emit(Event::NodeReturned { node });
     Ok(Made::Nothing)
 }

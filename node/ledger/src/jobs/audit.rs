@@ -147,7 +147,7 @@ fn ends(store: &dyn Store) -> Result<BTreeSet<(u8, JobId)>, LedgerError> {
         match Deadline::parse(&key)?.1 {
             Deadline::Job(job) => ends.insert((1, job)),
             Deadline::Final(job) => ends.insert((3, job)),
-            Deadline::Shard(_) | Deadline::Close(_) => continue,
+            Deadline::Shard(_) | Deadline::Close(_) | Deadline::Unbonding(_) => continue,
         };
     }
     Ok(ends)

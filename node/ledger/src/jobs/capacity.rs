@@ -8,6 +8,7 @@ use super::{pricing, state::node_shard_key};
 use crate::{
     Context, LedgerError,
     context::{add, subtract},
+    registry,
     store::Table,
     tables::row_key,
 };
@@ -49,7 +50,7 @@ fn change(
     let mut node = ctx.expect_node(id)?;
     change(&mut node)?;
     ctx.set_node(id, &node);
-    Ok(())
+    registry::consider(ctx, id)
 }
 
 fn vacate(node: &mut NodeRecord) -> Result<(), LedgerError> {
@@ -116,8 +117,9 @@ pub(crate) fn slash(
 }
 
 /// Nothing more is expected of a node for a shard.
-pub(crate) fn forget(ctx: &mut Context<'_>, shard: &ShardRecord, node: NodeId) {
+pub(crate) fn forget(ctx: &mut Context<'_>, shard: &ShardRecord, node: NodeId) -> Result<(), LedgerError> {
     ctx.state.delete(Table::NodeShards, node_shard_key(node, shard.key));
+    registry::consider(ctx, node)
 }
 
 /// A node that works lets the window pass.
@@ -125,7 +127,7 @@ pub(crate) fn missed(ctx: &mut Context<'_>, shard: &mut ShardRecord, place: usiz
     let Some(mut assignment) = shard.assignments.get(place).copied() else { return Ok(()) };
     assignment.state = MemberState::Missed;
     free_slot(ctx, assignment.node)?;
-    forget(ctx, shard, assignment.node);
+    forget(ctx, shard, assignment.node)?;
     ctx.emit(Event::Missed { shard: shard.key, attempt: assignment.attempt, node: assignment.node });
     let fine = pricing::times(shard.limit_price, pricing::MISSED);
     slash(ctx, shard, &mut assignment, fine, Fault::Missed)?;
@@ -144,7 +146,7 @@ pub(crate) fn let_go(
     let Some(mut assignment) = shard.assignments.get(place).copied() else { return Ok(()) };
     assignment.state = MemberState::LetGo;
     free_slot(ctx, assignment.node)?;
-    forget(ctx, shard, assignment.node);
+    forget(ctx, shard, assignment.node)?;
     unlock(ctx, &mut assignment)?;
     ctx.emit(Event::LetGo { shard: shard.key, attempt: assignment.attempt, node: assignment.node });
     if late {
@@ -159,7 +161,7 @@ pub(crate) fn not_revealed(ctx: &mut Context<'_>, shard: &mut ShardRecord, place
     let Some(mut assignment) = shard.assignments.get(place).copied() else { return Ok(()) };
     assignment.state = MemberState::NotRevealed;
     free_slot(ctx, assignment.node)?;
-    forget(ctx, shard, assignment.node);
+    forget(ctx, shard, assignment.node)?;
     let fine = assignment.locked;
     slash(ctx, shard, &mut assignment, fine, Fault::NotRevealed)?;
     put_back(shard, place, assignment);
@@ -171,7 +173,7 @@ pub(crate) fn release(ctx: &mut Context<'_>, shard: &mut ShardRecord) -> Result<
     let mut assignments = std::mem::take(&mut shard.assignments);
     for assignment in &mut assignments {
         unlock(ctx, assignment)?;
-        forget(ctx, shard, assignment.node);
+        forget(ctx, shard, assignment.node)?;
     }
     shard.assignments = assignments;
     Ok(())

@@ -7,11 +7,12 @@ use super::{
 use crate::{
     Context, LedgerError,
     context::subtract,
+    registry,
     store::{Store, Table},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use valo_protocol::{
-    AccountNumber, Amount, JobContract,
+    AccountNumber, Amount, JobContract, Timestamp,
     event::{JobFailure, JobPhase},
     job::{JobId, ShardKey, Stage, StageIndex},
     proof::{JobRecord, StageProgress},
@@ -114,7 +115,7 @@ impl Engine<'_, '_> {
                 }
                 from = [key.as_slice(), &[0]].concat();
                 let left = MAX_DEADLINES.saturating_sub(work);
-                work = work.saturating_add(self.meet(deadline, key, left)?);
+                work = work.saturating_add(self.meet(time, deadline, key, left)?);
             }
             if is_last {
                 return Ok(());
@@ -123,12 +124,13 @@ impl Engine<'_, '_> {
     }
 
     /// Does what is due; gives how much work it was.
-    fn meet(&mut self, deadline: Deadline, key: Vec<u8>, limit: usize) -> Result<usize, LedgerError> {
+    fn meet(&mut self, time: Timestamp, deadline: Deadline, key: Vec<u8>, limit: usize) -> Result<usize, LedgerError> {
         match deadline {
             Deadline::Shard(shard) => self.advance(shard).map(|()| 1),
             Deadline::Job(job) => self.pass_deadline(job, key).map(|()| 1),
             Deadline::Close(job) => self.close_failed(job, key, limit),
             Deadline::Final(job) => self.close_accepted(job, key, limit),
+            Deadline::Unbonding(node) => registry::pay(self.ctx, node, time).map(|()| 1),
         }
     }
 

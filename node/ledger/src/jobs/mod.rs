@@ -33,7 +33,7 @@ pub mod verdict;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use audit::audit;
 pub use state::{Location, ShardVerdict};
@@ -41,6 +41,7 @@ pub use view::{Assignment, AssignmentState};
 
 pub(crate) use answers::is_open;
 pub(crate) use engine::end_of_block;
+pub(crate) use state::Deadline;
 pub(crate) use view::escrows;
 
 use crate::{
@@ -72,10 +73,7 @@ pub(crate) fn apply(ctx: &mut Context<'_>, sender: AccountNumber, action: &Actio
         Action::Commit { entries } => answers::commit(ctx, sender, entries),
         Action::Reveal { entries } => answers::reveal(ctx, sender, entries),
         Action::Abstain { entries } => answers::abstain(ctx, sender, entries),
-        Action::Return => answers::come_back(ctx, sender),
-        Action::Transfer { .. } | Action::TransferToKey { .. } => {
-            Err(Reason::Full("this is no action about jobs".to_owned()).into())
-        }
+        _ => Err(Reason::Full("this is no action about jobs".to_owned()).into()),
     }
 }
 

@@ -59,7 +59,7 @@ impl Engine<'_, '_> {
             self.emit_paid(shard, *place, add(price, tip)?);
         }
         for assignment in &shard.assignments {
-            capacity::forget(self.ctx, shard, assignment.node);
+            capacity::forget(self.ctx, shard, assignment.node)?;
         }
         if answer.status.is_success() {
             shard.phase = ShardPhase::Accepted { answer, height: self.ctx.height(), final_at: self.final_at() };

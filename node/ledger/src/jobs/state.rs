@@ -123,6 +123,8 @@ pub(crate) enum Deadline {
     Close(JobId),
     /// The dispute window of a job.
     Final(JobId),
+    /// Stake of a node has been unbonding long enough.
+    Unbonding(NodeId),
 }
 
 impl Deadline {
@@ -132,6 +134,7 @@ impl Deadline {
             Self::Job(job) => (1, job_key(job).to_vec()),
             Self::Close(job) => (2, job_key(job).to_vec()),
             Self::Final(job) => (3, job_key(job).to_vec()),
+            Self::Unbonding(node) => (4, node.0.to_be_bytes().to_vec()),
         };
         [&time.0.to_be_bytes()[..], &[kind], &rest].concat()
     }
@@ -144,6 +147,7 @@ impl Deadline {
             [1] => Self::Job(key.job()?),
             [2] => Self::Close(key.job()?),
             [3] => Self::Final(key.job()?),
+            [4] => Self::Unbonding(NodeId(u32::from_be_bytes(key.take()?))),
             _ => return Err(damaged(Table::Deadlines)),
         };
         Ok((time, deadline))

@@ -4,4 +4,4 @@ mod faults;
 mod life;
 mod limits;
 mod random;
-mod workers;
+pub(crate) mod workers;

@@ -8,10 +8,12 @@ use valo_protocol::{
     amount::MAX_SUPPLY,
     bytes::{BoundedString, BoundedVec},
     files::{RunFailure, RunStatus},
+    grant::{Grant, SignedGrant},
     hash::{BlobHash, TransactionId},
     job::{Attempt, Input, JobId, Merge, OnFailure, Program, ShardIndex, ShardKey, Stage, StageIndex, Verification},
     params::Preset,
     receipt::{Made, Outcome, Reason, Receipt},
+    registry::{NodeId, NodeRole, NodeState, TierId},
     transaction::{AbstainEntry, AbstainReason, Answer, CommitEntry, RevealEntry},
 };
 
@@ -78,6 +80,33 @@ fn shard(shard: u32) -> ShardKey {
 
 fn answer() -> Answer {
     Answer { digest: Digest([0xd1; 32]), status: RunStatus::Exited(0), fuel: Varint(1_999_999) }
+}
+
+/// A grant by the owner of the vectors, whose key is [`key`]`(1)`.
+fn grant(role: NodeRole) -> SignedGrant {
+    let grant = Grant {
+        owner: AccountNumber::new(74).unwrap(),
+        node: key(5).public(),
+        role,
+        stake: Amount::from_valo(10).unwrap(),
+        endpoints: list(vec![text("203.0.113.4:7000"), text("[2001:db8::4]:7000")]),
+        expires: Timestamp(1_700_000_600_000),
+    };
+    grant.sign(&chain(), &key(1))
+}
+
+#[test]
+fn grants() {
+    let grants = [NodeRole::Validator, NodeRole::Worker { tier: TierId(1), slots: 4 }].map(|role| {
+        let signed = grant(role);
+        assert!(signed.verify(&chain(), &key(1).public()));
+        json!({
+            "grant": signed.grant, "bytes": bytes(&signed.grant),
+            "signedBytes": hex::encode(signed.grant.signed_bytes(&chain())), "signature": signed.signature,
+            "signed": bytes(&signed),
+        })
+    });
+    golden("grants", &json!({"genesis": chain(), "ownerKey": key(1).public(), "grants": grants}));
 }
 
 #[test]
@@ -151,6 +180,25 @@ fn transactions() {
             }),
         ),
         ("a return", plain(Action::Return)),
+        ("a registration of a validator", plain(Action::RegisterNode { grant: grant(NodeRole::Validator) })),
+        (
+            "a registration of a worker",
+            plain(Action::RegisterNode { grant: grant(NodeRole::Worker { tier: TierId(1), slots: 4 }) }),
+        ),
+        (
+            "an update of a node",
+            plain(Action::UpdateNode {
+                node: NodeId(300),
+                slots: Some(8),
+                endpoints: Some(list(vec![text("203.0.113.4:7000")])),
+            }),
+        ),
+        ("a drain", plain(Action::Drain)),
+        ("a removal of a node", plain(Action::RemoveNode { node: NodeId(300) })),
+        ("a resumption of a node", plain(Action::ResumeNode { node: NodeId(300) })),
+        ("a bond", plain(Action::Bond { node: NodeId(300), amount: Amount::from_valo(5).unwrap() })),
+        ("an unbond", plain(Action::Unbond { node: NodeId(300), amount: Amount::from_valo(5).unwrap() })),
+        ("a rebond", plain(Action::Rebond { node: NodeId(300), amount: Amount::from_valo(5).unwrap() })),
     ];
     let secret = key(1);
     let vectors: Vec<Value> = cases
@@ -192,12 +240,15 @@ fn receipts() {
         Outcome::Done(Made::Account(AccountNumber::new(12).unwrap())),
         Outcome::Done(Made::Job(JobId(300))),
         Outcome::Done(Made::ExistingJob(JobId(300))),
+        Outcome::Done(Made::Node(NodeId(300))),
         Outcome::Failed(Reason::NoAccount(AccountNumber::MAX)),
         Outcome::Failed(Reason::InsufficientBalance {
             available: Amount::from_units(1),
             needed: Amount::from_units(2),
             minimum: Amount::from_units(3),
         }),
+        Outcome::Failed(Reason::NodeIs(NodeState::Draining)),
+        Outcome::Failed(Reason::QuorumAtRisk { alive: 20, total: 30 }),
     ];
     let receipts = outcomes.map(|outcome| {
         let receipt = Receipt {

@@ -46,9 +46,9 @@ async fn status(State(api): Shared) -> Result<Json<Status>, ApiError> {
         total_power: validators.total_power(),
         node: NodeStatus {
             key,
-            id: node.map(|(id, _)| id),
-            account: node.map(|(_, record)| record.account),
-            role: node.map(|(_, record)| record.role),
+            id: node.as_ref().map(|(id, _)| *id),
+            account: node.as_ref().map(|(_, record)| record.account),
+            role: node.as_ref().map(|(_, record)| record.role),
             ready: not_ready.is_none(),
             not_ready,
             peers: u32::try_from(services.peers.count()).unwrap_or(u32::MAX),

@@ -14,8 +14,9 @@ mod proofs;
 mod transactions;
 mod worker;
 
+pub use chain::behind;
 #[cfg(test)]
-pub use chain::{behind, now};
+pub use chain::now;
 
 use super::{Api, guard::guard, openapi, problem::ApiError};
 use axum::{

@@ -109,6 +109,9 @@ fn node_view(tiers: &BTreeMap<TierId, Tier>, id: NodeId, record: &NodeRecord) ->
         locked: record.locked,
         slots: u32::from(slots),
         busy: u32::from(record.busy),
+        ready: record.ready,
+        unbonding: record.unbonding.to_vec(),
+        endpoints: record.endpoints.iter().map(ToString::to_string).collect(),
     }
 }
 

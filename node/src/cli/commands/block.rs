@@ -132,5 +132,13 @@ fn action(action: &Action) -> String {
         Action::Reveal { entries: list } => format!("reveal {}", entries(list.len())),
         Action::Abstain { entries: list } => format!("abstain from {}", entries(list.len())),
         Action::Return => "return".to_owned(),
+        Action::RegisterNode { grant } => format!("register node {}", grant.grant.node.short()),
+        Action::UpdateNode { node, .. } => format!("update node {node}"),
+        Action::Drain => "drain".to_owned(),
+        Action::RemoveNode { node } => format!("remove node {node}"),
+        Action::ResumeNode { node } => format!("resume node {node}"),
+        Action::Bond { node, amount } => format!("bond {amount} for node {node}"),
+        Action::Unbond { node, amount } => format!("unbond {amount} of node {node}"),
+        Action::Rebond { node, amount } => format!("rebond {amount} of node {node}"),
     }
 }

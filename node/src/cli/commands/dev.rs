@@ -25,7 +25,7 @@ use valo_client::{
     Client, EventStream,
     types::{EventFilter, EventRecord},
 };
-use valo_protocol::{Height, PublicKey, SecretKey, event::Event};
+use valo_protocol::{Height, PublicKey, SecretKey, event::Event, registry::NodeState};
 
 /// How often the live view asks for the height.
 const TICK: Duration = Duration::from_millis(500);
@@ -283,6 +283,12 @@ fn describe(record: &EventRecord) -> Option<String> {
         }
         Event::NodeAbsent { node } => format!("node {node} is absent"),
         Event::NodeReturned { node } => format!("node {node} is back"),
+        Event::NodeRegistered { node, owner, .. } => format!("node {node} of {owner} joins"),
+        Event::NodeStateChanged { node, state, .. } => match state {
+            NodeState::Left => format!("node {node} has left"),
+            state => format!("node {node} is {state}"),
+        },
+        Event::StakePaid { node, owner, amount } => format!("{amount} VALO of node {node} paid to {owner}"),
         _ => return None,
     };
     Some(format!("{}  {text}", record.id.height))

@@ -1,19 +1,38 @@
-//! `valo node`: the registered nodes.
+//! `valo node`: the registered nodes, how they come in and how they leave.
 
 use crate::cli::{
-    context::{Context, collect},
+    commands::{grant, tx},
+    context::{Context, FINALITY, collect},
+    human,
     output::{Mood, Table, cell, mood},
 };
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
-use valo_client::types::{Node, NodeReference};
-use valo_protocol::registry::{NodeRole, NodeState};
+use std::{path::PathBuf, time::Duration};
+use valo_client::{
+    Client,
+    types::{Node, NodeReference},
+};
+use valo_protocol::{
+    Action, PublicKey,
+    registry::{NodeRole, NodeState},
+};
+
+/// The pause between two looks at a node that leaves.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 Examples:
   valo node list
   valo node list --tier small
-  valo node show 3";
+  valo node show 3
+  valo node register --grant grant.json
+  valo node remove 3
+
+A node joins by a grant of its owner (`valo grant create`): whoever registers it pays its stake,
+which belongs to the owner. Once its process has caught up it says that it is ready: a worker works
+at once, a validator from the next epoch on. One that is drained takes nothing new, finishes what it
+has, and has left when all its results are final; its stake is paid after the unbonding time.";
 
 /// `valo node`
 #[derive(Debug, Args)]
@@ -40,6 +59,30 @@ enum Command {
         /// Its number or key
         node: NodeReference,
     },
+    /// Bring a node in, by a grant of its owner; you pay the stake
+    Register {
+        /// File that `valo grant create` wrote
+        #[arg(long, value_name = "FILE")]
+        grant: PathBuf,
+    },
+    /// Let a node of yours take nothing new, finish, and leave
+    Drain {
+        /// Its number or key
+        node: NodeReference,
+    },
+    /// Keep a node of yours that is draining
+    Resume {
+        /// Its number or key
+        node: NodeReference,
+    },
+    /// Drain a node of yours, and wait until it has left
+    Remove {
+        /// Its number or key
+        node: NodeReference,
+        /// How many seconds to wait
+        #[arg(long, default_value_t = 3600)]
+        within: u64,
+    },
 }
 
 impl Arguments {
@@ -62,6 +105,56 @@ impl Arguments {
                 let node = client.node(node).await?;
                 context.output.show(&node, || show(&node).to_string())
             }
+            Command::Register { grant } => {
+                let status = context.status(&client).await?;
+                let grant = grant::read(&grant, &status.genesis)?;
+                let (stake, owner) = (grant.grant.stake, grant.grant.owner);
+                context.confirm(&format!("Pay {stake} VALO of stake, which will belong to account {owner}?"))?;
+                perform(context, &client, Action::RegisterNode { grant }).await
+            }
+            Command::Drain { node } => {
+                let node = client.node(node).await?.id;
+                perform(context, &client, Action::RemoveNode { node }).await
+            }
+            Command::Resume { node } => {
+                let node = client.node(node).await?.id;
+                perform(context, &client, Action::ResumeNode { node }).await
+            }
+            Command::Remove { node, within } => {
+                let node = client.node(node).await?;
+                if !matches!(node.state, NodeState::Draining | NodeState::Left) {
+                    perform(context, &client, Action::RemoveNode { node: node.id }).await?;
+                }
+                until_left(context, &client, node.key, Duration::from_secs(within)).await
+            }
+        }
+    }
+}
+
+/// Does something with an account, and shows what became of it.
+pub async fn perform(context: &Context, client: &Client, action: Action) -> anyhow::Result<()> {
+    let (receipt, _) = context.session(client).await?.perform(action, FINALITY).await?;
+    context.output.show(&receipt, || tx::receipt_table(&receipt).to_string())
+}
+
+/// Until a node has left, block by block.
+async fn until_left(context: &Context, client: &Client, key: PublicKey, within: Duration) -> anyhow::Result<()> {
+    let until = tokio::time::Instant::now() + within;
+    loop {
+        match client.node(key).await {
+            Ok(node) if node.state == NodeState::Left => {
+                context.output.note(format!("node {} has left; its stake is paid after the unbonding time", node.id));
+                return Ok(());
+            }
+            Err(error) if error.is_not_found() => {
+                context.output.note("the node has left and its stake is paid");
+                return Ok(());
+            }
+            Ok(node) if tokio::time::Instant::now() >= until => {
+                anyhow::bail!("node {} is still {}; ask again with the same command", node.id, node.state)
+            }
+            Ok(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -117,6 +210,12 @@ fn show(node: &Node) -> Table {
     }
     table.row([cell("State").fg(comfy_table::Color::DarkGrey), state(node)]);
     table.field("Stake", format_args!("{} VALO, {} VALO of it locked", node.stake, node.locked));
+    for part in &node.unbonding {
+        table.field("Unbonding", format_args!("{} VALO, paid at {}", part.amount, human::moment(part.until)));
+    }
+    if !node.endpoints.is_empty() {
+        table.field("Reached at", node.endpoints.join(", "));
+    }
     table.field("Owner", node.owner);
     table.field("Account", node.account);
     table

@@ -123,6 +123,7 @@ pub fn receipt_table(receipt: &Receipt) -> Table {
         Outcome::Done(Made::Account(account)) => (format!("done: made account {account}"), Mood::Good),
         Outcome::Done(Made::Job(job)) => (format!("done: made job {job}"), Mood::Good),
         Outcome::Done(Made::ExistingJob(job)) => (format!("done: it is job {job}, made before"), Mood::Good),
+        Outcome::Done(Made::Node(node)) => (format!("done: it is node {node}"), Mood::Good),
         Outcome::Failed(reason) => (format!("failed: {reason}"), Mood::Bad),
     };
     table.row([cell("Outcome").fg(comfy_table::Color::DarkGrey), mood(outcome, how)]);

@@ -1,0 +1,140 @@
+//! Nodes from outside join a running network with a fresh owner, take part, and leave with their stake.
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use std::{
+    fs,
+    net::{TcpListener, UdpSocket},
+    process::{Child, Command, Stdio},
+};
+use valo_e2e::{Network, User};
+
+/// A node that is no part of `valo dev`. Killed when dropped.
+struct Outsider {
+    process: Child,
+    key: String,
+}
+
+impl Drop for Outsider {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Outsider {
+    /// Makes a data folder from what a newcomer knows, the genesis and addresses of others, and starts the node.
+    fn start(network: &Network, name: &str) -> anyhow::Result<Self> {
+        let home = network.path(name);
+        let text = fs::read_to_string(network.home().join("dev.json"))?;
+        let description: Value = serde_json::from_str(&text)?;
+        let nodes = description["nodes"].as_array().context("no nodes")?;
+        let genesis = network.home().join("validator-0/genesis.json");
+        // Free for the moment; the node takes them at once.
+        let tcp = || -> anyhow::Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
+        let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let mut arguments: Vec<String> = vec![
+            "init".into(),
+            "--home".into(),
+            home.to_string_lossy().into_owned(),
+            "--genesis".into(),
+            genesis.to_string_lossy().into_owned(),
+            "--name".into(),
+            name.into(),
+            "--api".into(),
+            tcp()?,
+            "--consensus".into(),
+            tcp()?,
+            "--network".into(),
+            udp,
+        ];
+        for node in nodes {
+            let text = |field: &str| node[field].as_str().unwrap_or_default().to_owned();
+            if text("role") == "validator" {
+                arguments.extend(["--peer".into(), text("consensus")]);
+            }
+            arguments.extend(["--seed".into(), format!("{}@{}", text("key"), text("network"))]);
+        }
+        let made = network.json(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let key = made["key"].as_str().context("no key")?.to_owned();
+        let log = fs::File::create(network.path(&format!("{name}.log")))?;
+        let mut command: Command = network.command()?;
+        command.arg("run").arg("--home").arg(&home).stdin(Stdio::null());
+        let process = command.stdout(log.try_clone()?).stderr(log).spawn()?;
+        Ok(Self { process, key })
+    }
+}
+
+/// An owner that the chain has not seen before, with money of the user; its account.
+fn owner(network: &Network, name: &str, money: &str) -> anyhow::Result<String> {
+    network.succeed(&["key", "generate", name, "--plain"])?;
+    let key = network.json(&["key", "show", name])?;
+    let key = key["publicKey"].as_str().context("no key")?.to_owned();
+    network.succeed(&["send", money, "--to", &key])?;
+    Ok(key)
+}
+
+fn balance(network: &User, key: &str) -> anyhow::Result<f64> {
+    let account = network.json(&["account", "show", key])?;
+    let balance = account["balance"].as_str().context("no balance")?;
+    Ok(balance.parse()?)
+}
+
+/// Where a node stands; none when it is gone.
+fn state(network: &User, key: &str) -> anyhow::Result<Option<String>> {
+    let nodes = network.json(&["node", "list"])?;
+    let node = nodes.as_array().into_iter().flatten().find(|node| node["key"] == key).cloned();
+    Ok(node.and_then(|node| node["state"].as_str().map(str::to_owned)))
+}
+
+fn is(network: &User, key: &str, wanted: &str) -> anyhow::Result<bool> {
+    Ok(state(network, key)?.as_deref() == Some(wanted))
+}
+
+/// Grant by the owner, registration with the owner's money.
+fn join(network: &Network, owner: &str, node: &str, role: &[&str]) -> anyhow::Result<()> {
+    let file = network.path(&format!("{owner}.grant.json"));
+    let file = file.to_string_lossy();
+    let create = [&["grant", "create", "--key", owner, "--node", node, "--file", &file], role].concat();
+    network.succeed(&create)?;
+    network.succeed(&["grant", "show", &file])?;
+    network.succeed(&["node", "register", "--key", owner, "--grant", &file, "--yes"])?;
+    Ok(())
+}
+
+#[test]
+fn a_validator_and_a_worker_join_from_outside_take_part_and_leave() -> anyhow::Result<()> {
+    // Two workers in the tier `large`: a shard there takes three, so the third is always drawn.
+    let network = Network::start(4, 5)?;
+
+    let carol = owner(&network, "carol", "2000")?;
+    let validator = Outsider::start(&network, "fifth")?;
+    ensure!(state(&network, &validator.key)?.is_none(), "it only follows the chain");
+    join(&network, "carol", &validator.key, &["--validator", "--stake", "900"])?;
+    network.succeed(&["stake", "bond", "100", "--node", &validator.key, "--key", "carol"])?;
+    network.wait("the fifth validator to be elected", |network| is(network, &validator.key, "active"))?;
+    network.wait("a block that the fifth validator proposed", |network| {
+        let blocks = network.json(&["block", "list"])?;
+        Ok(blocks.as_array().into_iter().flatten().any(|block| block["proposer"] == validator.key.as_str()))
+    })?;
+
+    let dave = owner(&network, "dave", "500")?;
+    let worker = Outsider::start(&network, "sixth")?;
+    join(&network, "dave", &worker.key, &["--tier", "large", "--slots", "2"])?;
+    network.wait("the worker to say that it is ready", |network| is(network, &worker.key, "active"))?;
+    let before = balance(&network, &dave)?;
+    network.succeed(&["job", "submit", "examples/wordcount/job.yaml", "--watch", "--yes"])?;
+    ensure!(balance(&network, &dave)? > before, "the worker earned nothing");
+    let earned = balance(&network, &dave)?;
+
+    // Both leave; the stake is paid when it has been unbonding long enough.
+    network.succeed(&["node", "drain", &validator.key, "--key", "carol"])?;
+    network.succeed(&["node", "remove", &worker.key, "--key", "dave", "--within", "100"])?;
+    network.wait("the stake of the worker", |network| Ok(balance(network, &dave)? > earned + 199.0))?;
+    ensure!(state(&network, &worker.key)?.is_none(), "its row is free");
+    network.wait("the stake of the validator", |network| Ok(balance(network, &carol)? > 1990.0))?;
+    let height = network.height()?;
+    network.wait("blocks with four validators", |network| Ok(network.height()? > height + 3))?;
+    drop((validator, worker));
+    Ok(())
+}
