@@ -20,7 +20,8 @@ use valo_protocol::{
 /// The folder of the one validator of a chain, whose consensus listens there.
 fn folder(home: &Path, consensus: SocketAddr) {
     let key = SecretKey::from_seed([7; 32]);
-    let account = GenesisAccount { key: key.public(), balance: Amount::from_valo(1000).unwrap() };
+    let owner = SecretKey::from_seed([8; 32]);
+    let account = GenesisAccount { key: owner.public(), balance: Amount::from_valo(1000).unwrap() };
     let node = GenesisNode {
         key: key.public(),
         owner: AccountNumber::default(),

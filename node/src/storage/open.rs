@@ -170,7 +170,12 @@ fn check_columns(path: &Path, settings: Settings) -> Result<(), StorageError> {
         let db = DB::open_cf_for_read_only(&options, path, [node], false).map_err(failed)?;
         Meta { db: &db, path }.check_format()?;
     }
-    Err(StorageError::NotStorage { path: path.to_path_buf(), reason })
+    let path = path.to_path_buf();
+    // A damaged manifest is read up to the damage: then some of ours are there and others are not.
+    match found.iter().any(|name| known.contains(name)) {
+        true => Err(StorageError::Corrupt { path, reason }),
+        false => Err(StorageError::NotStorage { path, reason }),
+    }
 }
 
 /// Reads of the node's own column before there is a [`Storage`].

@@ -47,6 +47,8 @@ impl Outsider {
             tcp()?,
             "--network".into(),
             udp,
+            // As on `valo dev`, which connects each with each.
+            "--fully-connected".into(),
         ];
         for node in nodes {
             let text = |field: &str| node[field].as_str().unwrap_or_default().to_owned();
@@ -57,11 +59,6 @@ impl Outsider {
         }
         let made = network.json(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
         let key = made["key"].as_str().context("no key")?.to_owned();
-        // How votes travel is the same for all nodes of a network; `valo dev` connects each with each.
-        let path = home.join("config.yaml");
-        let config = fs::read_to_string(&path)?;
-        ensure!(config.contains("fullyConnected: false"), "another configuration than expected: {config}");
-        fs::write(&path, config.replace("fullyConnected: false", "fullyConnected: true"))?;
         let log = fs::File::create(network.path(&format!("{name}.log")))?;
         let mut command: Command = network.command()?;
         command.arg("run").arg("--home").arg(&home).stdin(Stdio::null());

@@ -53,6 +53,10 @@ pub struct Arguments {
     /// Consensus address of another node: host:port
     #[arg(long, value_name = "ADDRESS")]
     peer: Vec<String>,
+    /// Votes go straight to every validator and are not passed on: quicker where all are connected to each other. The
+    /// same on all nodes of a network, or their votes do not reach each other
+    #[arg(long)]
+    fully_connected: bool,
     /// Another node for everything else: its key and UDP address
     #[arg(long, value_name = "KEY@ADDRESS")]
     seed: Vec<String>,
@@ -84,7 +88,11 @@ impl Arguments {
         let config = NodeConfig {
             name: self.name,
             api: self.api,
-            consensus: ConsensusSettings { listen: self.consensus, peers: self.peer, fully_connected: false },
+            consensus: ConsensusSettings {
+                listen: self.consensus,
+                peers: self.peer,
+                fully_connected: self.fully_connected,
+            },
             network: NetworkSettings { listen: self.network, advertise: self.advertise, seeds: seeds? },
             blobs: BlobSettings::default(),
             worker: WorkerSettings::default(),
