@@ -58,8 +58,16 @@ impl Context {
         self.profile_name.as_ref().and_then(|name| self.config.profiles.get(name)).cloned().unwrap_or_default()
     }
 
-    /// A client for the node of `--endpoint` or of the profile.
-    pub fn client(&self) -> anyhow::Result<Client> {
+    /// A client for the node of `--endpoint` or of the profile, which is on the trusted chain if the profile names one.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let client = self.unchecked_client()?;
+        if self.profile().genesis.is_some() {
+            self.status(&client).await?;
+        }
+        Ok(client)
+    }
+
+    fn unchecked_client(&self) -> anyhow::Result<Client> {
         let endpoint = self.global.endpoint.clone().or_else(|| self.profile().endpoint);
         let Some(endpoint) = endpoint else {
             if self.config.profiles.len() > 1 {

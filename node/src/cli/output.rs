@@ -37,7 +37,8 @@ impl Output {
         let text = match self.format {
             Format::Table => table(),
             Format::Json => serde_json::to_string_pretty(value)?,
-            Format::Yaml => serde_yaml::to_string(value)?,
+            // By way of JSON, so that both have the same shape: YAML has tags for variants, which few parsers take.
+            Format::Yaml => serde_yaml::to_string(&serde_json::to_value(value)?)?,
         };
         print(text.trim_end())
     }

@@ -199,6 +199,13 @@ fn engine_config(config: &Config) -> Result<EngineConfig, AddressError> {
     })
 }
 
+/// Whether consensus can listen there. Asked before [`start`] by whoever starts a process: the engine would only log that
+/// it cannot, and then hear nobody. Not part of [`start`], since an engine that was stopped in this process may close its
+/// listener later, which the next one shares.
+pub async fn can_listen(address: SocketAddr) -> Result<(), StartError> {
+    TcpListener::bind(address).await.map(drop).map_err(|source| StartError::Listen { address, source })
+}
+
 /// Opens the chain and joins consensus. `store` is the state, `blocks` the rest of the same disk.
 pub async fn start<S: Store + Send + 'static>(
     config: Config,
@@ -208,9 +215,6 @@ pub async fn start<S: Store + Send + 'static>(
     wake: Wake,
 ) -> Result<Consensus, StartError> {
     let engine_config = engine_config(&config)?;
-    // The engine would only log that it cannot listen, and then hear nobody.
-    let listening = TcpListener::bind(config.listen).await;
-    drop(listening.map_err(|source| StartError::Listen { address: config.listen, source })?);
     let chain = Chain::open(config.genesis.clone(), config.key.clone(), store, blocks, transactions)?;
     let genesis = chain.ledger().genesis_hash();
 

@@ -12,7 +12,7 @@ mod engine;
 pub mod evidence;
 pub mod signing;
 
-pub use engine::{AddressError, Config, Consensus, StartError, peer_address, start};
+pub use engine::{AddressError, Config, Consensus, StartError, can_listen, peer_address, start};
 
 use malachitebft_core_types::LinearTimeouts;
 use std::time::Duration;

@@ -107,6 +107,7 @@ impl Node {
         protocols.push(worker::log_protocol(logs.clone()));
         network.serve(protocols)?;
 
+        consensus::can_listen(config.consensus.listen).await?;
         let consensus = consensus::start(
             consensus::Config {
                 genesis: genesis.clone(),

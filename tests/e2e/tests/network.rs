@@ -32,6 +32,25 @@ fn a_job_on_real_input_comes_back_verified() -> anyhow::Result<()> {
         let line = network.fail(wrong)?;
         ensure!(line.starts_with("error:") && line.lines().count() == 1, "`{}`: {line}", wrong.join(" "));
     }
+    // A second network in the same folder is refused, and leaves the first as it is.
+    let home = network.home();
+    let before = std::fs::read_to_string(home.join("dev.json"))?;
+    let line = network.fail(&["dev", "--home", &home.to_string_lossy()])?;
+    ensure!(line.starts_with("error: a network runs in ") && line.lines().count() == 1, "{line}");
+    ensure!(std::fs::read_to_string(home.join("dev.json"))? == before, "dev.json changed");
+    // A download replaces files, and nothing else.
+    let line = network.fail(&["blob", "get", &"0".repeat(64), "--out", "/dev/null"])?;
+    ensure!(line.contains("no regular file"), "{line}");
+    // A profile that trusts another chain reads nothing from this one.
+    let endpoint: serde_json::Value = serde_json::from_str(&before)?;
+    let endpoint = endpoint["endpoint"].as_str().unwrap_or_default().to_owned();
+    let other = "1".repeat(64);
+    network.succeed(&["profile", "set", "other", "--endpoint", &endpoint, "--genesis", &other])?;
+    let line = network.fail(&["--profile", "other", "node", "list"])?;
+    ensure!(line.contains("trusts 11111111"), "{line}");
+    // YAML is what any parser reads: no tags.
+    let text = network.succeed(&["node", "show", "4", "-o", "yaml"])?;
+    ensure!(!text.contains('!'), "{text}");
     Ok(())
 }
 

@@ -59,6 +59,9 @@ pub enum ContractError {
         /// Which argument, from 0.
         argument: usize,
     },
+    /// A name that a terminal would obey.
+    #[error("the name of the job holds control characters")]
+    JobName,
     /// A quorum that two different results could reach.
     #[error("{quorum} of {replicas} is no usable quorum: it takes more than half of 1 to {MAX_REPLICAS} replicas")]
     Quorum {
@@ -83,6 +86,9 @@ impl JobContract {
         }
         if self.stages.is_empty() {
             return Err(ContractError::NoStages);
+        }
+        if self.name.chars().any(char::is_control) {
+            return Err(ContractError::JobName);
         }
         let Verification::Replicated { replicas, quorum } = self.verification;
         if replicas > MAX_REPLICAS || quorum > replicas || quorum.saturating_mul(2) <= replicas {

@@ -49,7 +49,7 @@ impl Arguments {
         match self.command {
             Command::Show { account } => show(context, account).await,
             Command::List { limit, from } => {
-                let client = context.client()?;
+                let client = context.client().await?;
                 let accounts = collect(limit, from, |page| {
                     let client = client.clone();
                     async move { client.accounts(&page).await }
@@ -62,7 +62,7 @@ impl Arguments {
 }
 
 async fn show(context: &Context, account: Option<AccountReference>) -> anyhow::Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let account = match account {
         Some(account) => client.account(account).await?,
         None => {

@@ -70,7 +70,7 @@ impl Arguments {
 }
 
 async fn put(context: &Context, file: PathBuf) -> anyhow::Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let info = if file.to_str() == Some("-") {
         let mut contents = Vec::new();
         let most = MAX_BLOB.saturating_add(1);
@@ -81,7 +81,9 @@ async fn put(context: &Context, file: PathBuf) -> anyhow::Result<()> {
         );
         client.upload_bytes(contents).await?
     } else {
-        let size = std::fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?.len();
+        let metadata = std::fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        anyhow::ensure!(metadata.is_file(), "{} is no regular file; - reads from standard input", file.display());
+        let size = metadata.len();
         anyhow::ensure!(size <= MAX_BLOB, "{} has {size} bytes; a blob has at most {MAX_BLOB}", file.display());
         let bar = Bytes::new(context.output, size, "uploading");
         let info = client.upload_file(&file, bar.callback()).await?;
@@ -93,7 +95,7 @@ async fn put(context: &Context, file: PathBuf) -> anyhow::Result<()> {
 
 async fn get(context: &Context, digest: &str, out: Option<PathBuf>) -> anyhow::Result<()> {
     let hash: BlobHash = digest.strip_prefix("blake3:").unwrap_or(digest).parse()?;
-    let client = context.client()?;
+    let client = context.client().await?;
     let Some(path) = out.filter(|path| path.to_str() != Some("-")) else {
         let mut stream = client.download(hash).await?;
         let mut stdout = std::io::stdout();
@@ -102,6 +104,14 @@ async fn get(context: &Context, digest: &str, out: Option<PathBuf>) -> anyhow::R
         }
         return Ok(stdout.flush()?);
     };
+    // The download replaces what is there when it is complete: no device, folder or link that leads elsewhere.
+    if let Ok(present) = std::fs::symlink_metadata(&path) {
+        anyhow::ensure!(
+            present.is_file(),
+            "{} is no regular file; name another, or - for standard output",
+            path.display()
+        );
+    }
     let bar = Bytes::new(context.output, 0, "downloading");
     let size = client.download_file(hash, &[], &path, bar.callback()).await?;
     bar.finish();
@@ -109,7 +119,7 @@ async fn get(context: &Context, digest: &str, out: Option<PathBuf>) -> anyhow::R
 }
 
 async fn list(context: &Context, limit: u32, from: Option<String>) -> anyhow::Result<()> {
-    let blobs = context.client()?.blobs(&PageRequest { from, limit: Some(limit) }).await?;
+    let blobs = context.client().await?.blobs(&PageRequest { from, limit: Some(limit) }).await?;
     context.output.show(&blobs, || {
         let mut table = Table::new(["digest", "size"]);
         for blob in &blobs.items {

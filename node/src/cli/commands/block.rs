@@ -45,7 +45,7 @@ enum Command {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         match self.command {
             Command::List { limit, from } => {
                 let from = from.map(|height| height.to_string());

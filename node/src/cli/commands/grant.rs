@@ -106,7 +106,7 @@ fn read_file(path: &Path) -> anyhow::Result<GrantFile> {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         match self.command {
             Command::Create(create) => create.run(context, &client).await,
             Command::Show { file } => {

@@ -88,7 +88,7 @@ enum Command {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         match self.command {
             Command::List { tier, limit } => {
                 let mut nodes = collect(limit, None, |page| {

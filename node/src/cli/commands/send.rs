@@ -32,7 +32,7 @@ impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         anyhow::ensure!(!self.amount.is_zero(), "there is nothing to send: the amount is 0");
-        let client = context.client()?;
+        let client = context.client().await?;
         let session = context.session(&client).await?;
         let action = match self.to {
             AccountReference::Number(to) => Action::Transfer { to, amount: self.amount },

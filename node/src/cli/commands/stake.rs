@@ -60,7 +60,7 @@ enum Command {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let (change, action): (Change, fn(_, _) -> Action) = match self.command {
             Command::Bond(change) => (change, |node, amount| Action::Bond { node, amount }),
             Command::Unbond(change) => (change, |node, amount| Action::Unbond { node, amount }),

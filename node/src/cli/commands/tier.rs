@@ -41,7 +41,7 @@ enum Command {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let tiers = context.client()?.tiers().await?.items;
+        let tiers = context.client().await?.tiers().await?.items;
         match self.command {
             Command::List => context.output.show(&tiers, || list(&tiers)),
             Command::Show { name } => {

@@ -57,7 +57,7 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self.command {
             Command::Show { id } => {
-                let status = context.client()?.transaction(id).await?;
+                let status = context.client().await?.transaction(id).await?;
                 context.output.show(&status, || status_table(&status).to_string())
             }
             Command::Submit(arguments) => submit(context, arguments).await,
@@ -80,7 +80,7 @@ async fn submit(context: &Context, arguments: Submit) -> anyhow::Result<()> {
     };
     // Refused here rather than there, with the same words.
     SignedTransaction::from_bytes(&bytes)?;
-    let client = context.client()?;
+    let client = context.client().await?;
     let id = client.submit_bytes(bytes).await?;
     if arguments.no_wait {
         let status = TransactionStatus { id, state: TransactionState::Pending };

@@ -55,7 +55,7 @@ enum Outputs {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let trust = match (&self.genesis, &self.checkpoint) {
             (Some(path), _) => genesis_file(path)?,
             (None, Some(text)) => checkpoint(context, text)?,

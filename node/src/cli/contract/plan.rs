@@ -357,6 +357,7 @@ fn at_field(document: &Document, error: ContractError) -> FieldError {
         if wasm { "wasm" } else { "container" }
     };
     match &error {
+        ContractError::JobName => FieldError::new("metadata.name", error),
         ContractError::NoStages | ContractError::TooLarge(_) => FieldError::new("spec.stages", error),
         ContractError::Name { stage, .. } => FieldError::new(at(*stage, ".name"), error),
         ContractError::Shards { stage } => {

@@ -174,6 +174,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("a list", "- 1".to_owned()),
         ("another kind", document("", "").replace("JobContract", "Deployment")),
         ("another version", document("", "").replace("v1alpha1", "v9")),
+        ("name that a terminal obeys", document("", "").replace("name: test", r#"name: "a\e[2J""#)),
         ("unknown field of spec", document("", "colour: red")),
         ("unknown field of a stage", document("replica: 3", "")),
         ("unknown field of wasm", document("wasm: {module: program.wasm, ram: 1Gi}", "")),

@@ -3,6 +3,7 @@
 //! ```text
 //!   HOME/shape.json     of what it consists; a folder that has it is continued
 //!   HOME/dev.json       what runs: names, process ids, addresses (while it runs)
+//!   HOME/dev.lock      locked while it runs: one network at a time
 //!   HOME/NODE/          data folder of each node, with its owner's key and its log
 //! ```
 
@@ -100,6 +101,8 @@ pub struct DevNetwork {
     /// What runs.
     pub description: Description,
     processes: Vec<Process>,
+    /// Held while it runs, so that the folder has one network at a time.
+    _lock: fs::File,
 }
 
 impl DevNetwork {
@@ -133,6 +136,7 @@ impl DevNetwork {
             kept.user.short(),
             user.short()
         );
+        let mut held = Some(lock(&home)?);
         let mut tries = 0u32;
         loop {
             tries = tries.saturating_add(1);
@@ -140,7 +144,11 @@ impl DevNetwork {
             assign(&mut kept.nodes, &mut ports, tries == 1)?;
             write_configs(&kept.nodes)?;
             drop(ports);
-            match Self::spawn(&home, &kept, verbose).await {
+            let lock = match held.take() {
+                Some(lock) => lock,
+                None => lock(&home)?,
+            };
+            match Self::spawn(&home, &kept, verbose, lock).await {
                 Ok(network) => {
                     // The addresses are kept for the next start.
                     write_json(&home.join("shape.json"), &kept)?;
@@ -154,7 +162,7 @@ impl DevNetwork {
         }
     }
 
-    async fn spawn(home: &Path, kept: &Kept, verbose: u8) -> anyhow::Result<Self> {
+    async fn spawn(home: &Path, kept: &Kept, verbose: u8, lock: fs::File) -> anyhow::Result<Self> {
         let mut processes = Vec::with_capacity(kept.nodes.len());
         for node in &kept.nodes {
             processes.push(Process::start(&node.name, &node.folder, verbose)?);
@@ -167,7 +175,7 @@ impl DevNetwork {
         }
         let endpoint = nodes.first().map(Member::endpoint).context("the network has no node")?;
         let description = Description { genesis: kept.genesis, endpoint, account: kept.account, key: kept.user, nodes };
-        let network = Self { home: home.to_owned(), description, processes };
+        let network = Self { home: home.to_owned(), description, processes, _lock: lock };
         if let Some(error) = failed {
             network.stop().await;
             return Err(error);
@@ -210,6 +218,19 @@ impl Default for Shape {
 fn taken(error: &anyhow::Error) -> bool {
     let text = format!("{error:#}").to_lowercase();
     text.contains("in use") || text.contains("cannot listen")
+}
+
+/// Takes the folder for this process until the file is closed.
+fn lock(home: &Path) -> anyhow::Result<fs::File> {
+    let path = home.join("dev.lock");
+    let file = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            bail!("a network runs in {} already; stop it first, or name another folder", home.display())
+        }
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
 }
 
 fn read_kept(home: &Path) -> anyhow::Result<Option<Kept>> {

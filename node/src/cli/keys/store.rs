@@ -130,16 +130,18 @@ pub fn read_key_file(name: &str, path: &Path) -> Result<KeyFile, StoreError> {
         io::ErrorKind::NotFound => StoreError::Missing { name: name.to_owned() },
         _ => StoreError::Disk { what: "read", path: path.display().to_string(), source },
     })?;
+    let text = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(disk("read", path))?);
+    let file = KeyFile::parse(&text).map_err(|source| StoreError::File {
+        name: name.to_owned(),
+        path: path.display().to_string(),
+        source,
+    })?;
+    // Only of a key: the way out that this names would do harm to another file.
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(StoreError::Permissions { path: path.display().to_string(), mode });
     }
-    let text = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(disk("read", path))?);
-    KeyFile::parse(&text).map_err(|source| StoreError::File {
-        name: name.to_owned(),
-        path: path.display().to_string(),
-        source,
-    })
+    Ok(file)
 }
 
 /// Writes a file that only its owner can read, whole or not at all: the contents are on disk before the name
@@ -207,6 +209,16 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let error = store.read("alice").unwrap_err().to_string();
         assert!(error.contains("mode 644") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn the_mode_of_what_is_no_key_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("passwd");
+        fs::write(&path, "root:x:0:0:root:/root:/bin/bash").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = read_key_file("passwd", &path).unwrap_err().to_string();
+        assert!(!error.contains("chmod"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let job = client.job(JobId(self.job)).await?;
         anyhow::ensure!(
             !job.phase.is_over(),

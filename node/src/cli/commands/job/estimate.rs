@@ -82,7 +82,7 @@ pub struct Prepared {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let prepared = prepare(context, &client, self.file).await?;
         context.output.show(&prepared.estimate, || prepared.estimate.table())
     }

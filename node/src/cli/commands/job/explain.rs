@@ -31,7 +31,7 @@ impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         let only = self.shard.as_deref().map(place).transpose()?;
-        let client = context.client()?;
+        let client = context.client().await?;
         let (mut job, complete) = explanation(&client, JobId(self.job)).await?;
         if let Some((stage, shard)) = only {
             job.shards.retain(|explained| explained.stage == stage && explained.shard == shard);

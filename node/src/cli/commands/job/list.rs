@@ -29,7 +29,7 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let submitter = match self.mine {
             true => Some(client.account(context.public_key()?).await?.number),
             false => self.submitter,

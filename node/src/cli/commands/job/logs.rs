@@ -35,7 +35,7 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let job = JobId(self.job);
         let shards: Vec<(StageIndex, ShardIndex)> = match &self.shard {
             Some(text) => vec![super::explain::place(text)?],

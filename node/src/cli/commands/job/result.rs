@@ -70,7 +70,7 @@ struct Written {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let id = JobId(self.job);
         let results = client.job_results(id).await?;
         failure(id, &results.phase)?;

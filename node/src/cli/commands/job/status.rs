@@ -19,7 +19,7 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         let job = client.job(JobId(self.job)).await?;
         let now = client.status().await?.time;
         context.output.show(&job, || table(&job, now))

@@ -98,7 +98,7 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         let file = self.file.or(self.file_flag).context("name the job's YAML file")?;
         let client_id = client_id(self.client_id.as_deref())?;
-        let client = context.client()?;
+        let client = context.client().await?;
         let prepared = prepare(context, &client, file).await?;
         can_pay(context, &client, &prepared).await?;
         if context.output.format == Format::Table && !context.output.quiet {

@@ -44,7 +44,7 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client()?;
+        let client = context.client().await?;
         follow(context, &client, JobId(self.job)).await
     }
 }
