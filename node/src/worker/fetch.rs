@@ -2,7 +2,10 @@
 
 use super::{ChainAccess, ChainError};
 use crate::blobs::{BlobError, Blobs};
-use tokio::io::AsyncReadExt;
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, timeout_at},
+};
 use valo_protocol::{
     BlobHash, JobContract, PublicKey,
     encoding::decode,
@@ -44,12 +47,29 @@ pub struct Fetcher<'a, C> {
     pub shard: ShardKey,
     /// Its contract.
     pub contract: &'a JobContract,
+    /// Until when a blob is looked for that nobody seems to have: a node that has just started is not connected to
+    /// anybody yet, and would abstain from everything. One moment for all blobs, so that there is time to abstain.
+    pub give_up: Instant,
 }
 
 impl<C: ChainAccess> Fetcher<'_, C> {
     /// Brings a blob onto this node, pinned for the job.
     pub async fn blob(&self, hash: BlobHash, hints: &[PublicKey], max: u64) -> Result<(), BlobError> {
-        self.blobs.fetch_anywhere(hash, hints, max).await?;
+        let mut heights = self.chain.heights();
+        loop {
+            match self.blobs.fetch_anywhere(hash, hints, max).await {
+                Err(BlobError::Unavailable { .. }) if Instant::now() < self.give_up => {
+                    // Looked for again with the next block, at the latest in the end.
+                    if let Ok(Err(_)) = timeout_at(self.give_up, heights.changed()).await {
+                        return Err(BlobError::Stopping);
+                    }
+                }
+                fetched => {
+                    fetched?;
+                    break;
+                }
+            };
+        }
         self.blobs.pin(&hash, &label(self.shard.job)).await
     }
 

@@ -6,10 +6,14 @@ use super::{
     logs::{Logs, RunLog},
 };
 use crate::blobs::{BlobError, Blobs};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use valo_ledger::jobs::Assignment;
+use valo_ledger::jobs::{Assignment, AssignmentState};
 use valo_protocol::{
     BlobHash, Digest, Hash, JobContract, Varint,
     encoding::encode,
@@ -63,6 +67,9 @@ impl<C> Clone for Executor<C> {
     }
 }
 
+/// The most of what is left to commit that is counted for looking for blobs.
+const LONGEST_SEARCH: Duration = Duration::from_secs(120);
+
 /// Why a run gives no answer.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -91,6 +98,16 @@ impl Trouble {
             Self::Local(_) => AbstainReason::Internal,
         }
     }
+}
+
+/// Half of the time that is left to commit, by this machine's clock: the rest is for running, or for abstaining.
+fn give_up(assignment: &Assignment) -> Instant {
+    let AssignmentState::Assigned { commit_until } = assignment.state else { return Instant::now() };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(u64::MAX, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    let left = Duration::from_millis(commit_until.0.saturating_sub(now)).min(LONGEST_SEARCH);
+    Instant::now() + left / 2
 }
 
 impl<C: ChainAccess> Executor<C> {
@@ -122,7 +139,8 @@ impl<C: ChainAccess> Executor<C> {
         let stage = contract
             .stage(shard.stage)
             .ok_or_else(|| Trouble::Other(format!("job {} has no stage {}", shard.job, shard.stage)))?;
-        let fetcher = Fetcher { chain: &*self.chain, blobs: &self.blobs, shard, contract: &contract };
+        let give_up = give_up(assignment);
+        let fetcher = Fetcher { chain: &*self.chain, blobs: &self.blobs, shard, contract: &contract, give_up };
         match self.request(&fetcher, &record, &contract, stage).await {
             Ok(request) => {
                 let output = self.sandbox.submit(request)?.await?;

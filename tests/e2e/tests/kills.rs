@@ -89,7 +89,8 @@ fn journal(folder: &Path) -> anyhow::Result<Journal> {
         let [job, stage, shard, attempt] = parts[..] else { continue };
         // It may have been forgotten since the folder was listed.
         let Ok(bytes) = fs::read(file.path()) else { continue };
-        let digest = bytes.get(33..65).context("a short entry")?.try_into()?;
+        let digest =
+            bytes.get(33..65).with_context(|| format!("the worker abstained: {:?}", bytes.get(32..)))?.try_into()?;
         let salt = bytes.last_chunk().context("a short entry")?;
         let shard =
             ShardKey { job: JobId(job.into()), stage: StageIndex(u8::try_from(stage)?), shard: ShardIndex(shard) };
