@@ -4,6 +4,7 @@ pub mod api;
 pub mod blobs;
 pub mod chain;
 pub mod cli;
+mod clock;
 pub mod consensus;
 pub mod mempool;
 pub mod network;

@@ -12,6 +12,7 @@ mod engine;
 pub mod evidence;
 pub mod signing;
 
+pub use app::proposed_value;
 pub use engine::{AddressError, Config, Consensus, StartError, can_listen, peer_address, start};
 
 use malachitebft_core_types::LinearTimeouts;

@@ -35,8 +35,8 @@ pub use self::{
     read::{BlockReader, EventPlace, IncludedTransaction},
 };
 
-/// The format that this version writes.
-pub const FORMAT: u32 = 1;
+/// The format that this version writes. Changes with the column families and with what their rows hold.
+pub const FORMAT: u32 = 2;
 
 /// How much memory and how many files storage may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

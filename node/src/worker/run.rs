@@ -5,11 +5,11 @@ use super::{
     fetch::{FetchError, Fetcher, label},
     logs::{Logs, RunLog},
 };
-use crate::blobs::{BlobError, Blobs};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use crate::{
+    blobs::{BlobError, Blobs},
+    clock,
 };
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -103,10 +103,7 @@ impl Trouble {
 /// Half of the time that is left to commit, by this machine's clock: the rest is for running, or for abstaining.
 fn give_up(assignment: &Assignment) -> Instant {
     let AssignmentState::Assigned { commit_until } = assignment.state else { return Instant::now() };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(u64::MAX, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-    let left = Duration::from_millis(commit_until.0.saturating_sub(now)).min(LONGEST_SEARCH);
+    let left = Duration::from(commit_until.since(clock::now())).min(LONGEST_SEARCH);
     Instant::now() + left / 2
 }
 

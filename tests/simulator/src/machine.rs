@@ -5,17 +5,16 @@ mod hands;
 use crate::{log::Log, pool::Pool, random::Random, scenario::Micros, wire::Message};
 use bytes::Bytes;
 use hands::Hands;
-use malachitebft_core_consensus::{Error, Input, Params, PeerId, ProposedValue, SignedConsensusMsg, State, process};
-use malachitebft_core_types::{
-    Round, Timeout, Validity, ValueOrigin, ValuePayload, ValueResponse, VoteExtensionPolicy,
-};
+use malachitebft_core_consensus::{Error, Input, Params, PeerId, SignedConsensusMsg, State, process};
+use malachitebft_core_types::{Round, Timeout, ValueOrigin, ValuePayload, ValueResponse, VoteExtensionPolicy};
 use malachitebft_metrics::Metrics;
 use std::{collections::BTreeMap, sync::Arc};
 use valo::{
-    chain::{Chain, FinalizedBlock, MemoryDisk, Offer, Stream},
+    chain::{Chain, FinalizedBlock, MemoryDisk, Stream},
     consensus::{
         codec::engine_certificate,
-        context::{Address, Context, Height, Value, engine_round},
+        context::{Address, Context, Height},
+        proposed_value,
         signing::{ChainVerifier, NodeSigner},
         validators_after,
     },
@@ -198,7 +197,7 @@ impl Machine {
                 match offer {
                     Ok(Some(offer)) => {
                         self.work_ahead(step);
-                        self.input(step, Input::ProposedValue(proposed(offer), ValueOrigin::Consensus));
+                        self.input(step, Input::ProposedValue(proposed_value(offer), ValueOrigin::Consensus));
                     }
                     Ok(None) => {}
                     Err(error) => panic!("node {}: {error}", self.index),
@@ -343,16 +342,4 @@ fn timer_key(timeout: &Timeout) -> (u8, u32) {
         TimeoutKind::FinalizeHeight(_) => 4,
     };
     (kind, timeout.round.as_u32().unwrap_or(u32::MAX))
-}
-
-fn proposed(offer: Offer) -> ProposedValue<Context> {
-    let Offer { proposal, valid } = offer;
-    ProposedValue {
-        height: Height(proposal.height),
-        round: engine_round(proposal.round),
-        valid_round: proposal.valid_round.map_or(Round::Nil, engine_round),
-        proposer: Address(proposal.proposer),
-        value: Value(proposal.block),
-        validity: Validity::from_bool(valid),
-    }
 }

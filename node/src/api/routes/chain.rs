@@ -1,12 +1,12 @@
 //! Status, parameters, genesis.
 
 use super::Shared;
-use crate::api::{Api, problem::ApiError};
-use axum::{Json, extract::State};
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+use crate::{
+    api::{Api, problem::ApiError},
+    clock::now,
 };
+use axum::{Json, extract::State};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use valo_client::types::{NodeStatus, ParametersInForce, Status};
 use valo_ledger::{View, fees::Prices};
@@ -72,12 +72,6 @@ pub fn behind(time: Timestamp, height: u64, parameters: &Parameters) -> Option<S
             age.0 / 1000
         )
     })
-}
-
-/// The time of this machine, for what a person is told; nothing in the protocol reads it here.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The parameters in force, with the prices of now.

@@ -15,8 +15,6 @@ mod transactions;
 mod worker;
 
 pub use chain::behind;
-#[cfg(test)]
-pub use chain::now;
 
 use super::{Api, guard::guard, openapi, problem::ApiError};
 use axum::{

@@ -1,10 +1,10 @@
 //! Health and metrics of the node.
 
-use super::{
-    Shared,
-    chain::{behind, now},
+use super::{Shared, chain::behind};
+use crate::{
+    api::{Api, problem::ApiError},
+    clock::now,
 };
-use crate::api::{Api, problem::ApiError};
 use axum::{
     extract::State,
     http::{HeaderValue, header},

@@ -228,7 +228,7 @@ impl TestNode {
             mempool: mempool.clone(),
             blobs: Mutex::default(),
         });
-        let now = super::routes::now();
+        let now = crate::clock::now();
         let since = now.since(genesis.time);
         shared.advance(since, Vec::new());
         shared.advance(Duration(50), Vec::new());

@@ -1,17 +1,17 @@
 //! `valo grant`: an owner's signed permission for a node.
 
-use crate::cli::{
-    context::Context,
-    human,
-    output::{Mood, Table, cell, mood},
+use crate::{
+    cli::{
+        context::Context,
+        human,
+        output::{Mood, Table, cell, mood},
+    },
+    clock::now,
 };
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
-use std::{
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::{Path, PathBuf};
 use valo_client::Client;
 use valo_protocol::{
     Amount, GenesisHash, Grant, PublicKey, Signature, SignedGrant, Timestamp,
@@ -176,12 +176,6 @@ impl Create {
 fn endpoints(list: Vec<String>) -> anyhow::Result<Endpoints> {
     let parsed: Result<Vec<_>, _> = list.into_iter().map(BoundedString::new).collect();
     BoundedVec::new(parsed.context("an address is too long")?).context("too many addresses")
-}
-
-/// The time of this machine.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn table(file: &GrantFile, verdict: Result<&str, &str>) -> Table {

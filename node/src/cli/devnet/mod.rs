@@ -102,7 +102,7 @@ pub struct DevNetwork {
     pub description: Description,
     processes: Vec<Process>,
     /// Held while it runs, so that the folder has one network at a time.
-    _lock: fs::File,
+    lock: Option<fs::File>,
 }
 
 impl DevNetwork {
@@ -136,7 +136,7 @@ impl DevNetwork {
             kept.user.short(),
             user.short()
         );
-        let mut held = Some(lock(&home)?);
+        let lock = lock(&home)?;
         let mut tries = 0u32;
         loop {
             tries = tries.saturating_add(1);
@@ -144,12 +144,9 @@ impl DevNetwork {
             assign(&mut kept.nodes, &mut ports, tries == 1)?;
             write_configs(&kept.nodes)?;
             drop(ports);
-            let lock = match held.take() {
-                Some(lock) => lock,
-                None => lock(&home)?,
-            };
-            match Self::spawn(&home, &kept, verbose, lock).await {
-                Ok(network) => {
+            match Self::spawn(&home, &kept, verbose).await {
+                Ok(mut network) => {
+                    network.lock = Some(lock);
                     // The addresses are kept for the next start.
                     write_json(&home.join("shape.json"), &kept)?;
                     return Ok(network);
@@ -162,7 +159,7 @@ impl DevNetwork {
         }
     }
 
-    async fn spawn(home: &Path, kept: &Kept, verbose: u8, lock: fs::File) -> anyhow::Result<Self> {
+    async fn spawn(home: &Path, kept: &Kept, verbose: u8) -> anyhow::Result<Self> {
         let mut processes = Vec::with_capacity(kept.nodes.len());
         for node in &kept.nodes {
             processes.push(Process::start(&node.name, &node.folder, verbose)?);
@@ -175,7 +172,7 @@ impl DevNetwork {
         }
         let endpoint = nodes.first().map(Member::endpoint).context("the network has no node")?;
         let description = Description { genesis: kept.genesis, endpoint, account: kept.account, key: kept.user, nodes };
-        let network = Self { home: home.to_owned(), description, processes, _lock: lock };
+        let network = Self { home: home.to_owned(), description, processes, lock: None };
         if let Some(error) = failed {
             network.stop().await;
             return Err(error);

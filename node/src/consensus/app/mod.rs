@@ -9,18 +9,16 @@ mod proposals;
 mod requests;
 mod sync;
 
+pub use proposals::proposed_value;
+
 use super::context::Context;
 use crate::chain::{Chain, ChainError, FinalizedBlock, Tip, Wake, handle::Request};
 use malachitebft_app_channel::{AppMsg, Channels};
 use pacing::Hold;
 use requests::Waiting;
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use valo_ledger::Store;
-use valo_protocol::Timestamp;
 
 /// Why the application stops.
 #[derive(Debug, thiserror::Error)]
@@ -153,10 +151,4 @@ impl<S: Store> App<S> {
         }
         Ok(())
     }
-}
-
-/// The time by this machine's clock.
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }

@@ -4,9 +4,10 @@
 //! the proposals: the answer to `Finalized` is held until a block is due. Transactions flood to all validators,
 //! so all of them start within milliseconds, and one that hears others start goes with them.
 
-use super::{App, now};
+use super::App;
 use crate::{
     chain::{Chain, Wake},
+    clock::now,
     consensus::context::Context,
 };
 use malachitebft_app_channel::{

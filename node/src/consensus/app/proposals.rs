@@ -1,8 +1,9 @@
 //! Rounds and proposals: `StartedRound`, `GetValue`, `ReceivedProposalPart`, `RestreamProposal`.
 
-use super::{App, AppError, now};
+use super::{App, AppError};
 use crate::{
     chain::{Offer, Stream, parts::Part},
+    clock::now,
     consensus::context::{Address, Context, Height, Value, engine_round, round_of},
 };
 use bytes::Bytes;
@@ -16,7 +17,8 @@ use malachitebft_app_channel::{
 use malachitebft_core_types::{Round, Validity};
 use valo_ledger::Store;
 
-pub(super) fn proposed_value(offer: Offer) -> ProposedValue<Context> {
+/// What consensus is told of a block.
+pub fn proposed_value(offer: Offer) -> ProposedValue<Context> {
     let Offer { proposal, valid } = offer;
     ProposedValue {
         height: Height(proposal.height),

@@ -35,6 +35,13 @@ impl Recorder {
         *self.count.borrow()
     }
 
+    async fn until_has(&self, item: &[u8]) {
+        let mut counts = self.count.subscribe();
+        while !self.received().contains_key(item) {
+            counts.changed().await.unwrap();
+        }
+    }
+
     fn received(&self) -> HashMap<Bytes, u32> {
         self.received.lock().unwrap().clone()
     }
@@ -350,9 +357,7 @@ async fn crossing_dials_leave_one_connection() {
             tokio::select! {
                 () = published => {}
                 () = async {
-                    while !other.recorder.received().contains_key(&item[..]) {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
+                    other.recorder.until_has(&item[..]).await;
                 } => {}
                 () = tokio::time::sleep(PATIENCE) => panic!("nothing arrives"),
             }

@@ -1,6 +1,6 @@
 //! What the effects of the core do: to the chain, the log and the timers of its node.
 
-use super::{Local, Output, Step, proposed, timer_key};
+use super::{Local, Output, Step, timer_key};
 use crate::{log::Log, wire::Message};
 use futures::FutureExt as _;
 use malachitebft_core_consensus::{
@@ -15,6 +15,7 @@ use valo::{
         codec::certificate_of,
         context::{Context, Height, Value, round_of},
         evidence::evidence_of,
+        proposed_value,
         signing::{ChainVerifier, NodeSigner},
         timeouts,
     },
@@ -203,7 +204,7 @@ impl Hands<'_, '_> {
         }
         let offers = self.chain.enter_round(round, self.step.clock).unwrap_or_else(|error| self.chain_fails(&error));
         for offer in offers {
-            self.local(Input::ProposedValue(proposed(offer), ValueOrigin::Consensus));
+            self.local(Input::ProposedValue(proposed_value(offer), ValueOrigin::Consensus));
         }
     }
 
@@ -224,7 +225,7 @@ impl Hands<'_, '_> {
                 if !offer.valid {
                     self.chain_fails(&format!("a decided block is refused at height {}", certificate.height));
                 }
-                self.local(Input::ProposedValue(proposed(offer), ValueOrigin::Sync));
+                self.local(Input::ProposedValue(proposed_value(offer), ValueOrigin::Sync));
             }
             Ok(None) => {}
             Err(error) => self.chain_fails(&error),

@@ -224,7 +224,7 @@ fn many_faults_but_fewer_liars_than_a_quorum_never_make_a_wrong_result() {
 }
 
 #[test]
-#[ignore = "minutes: run by hand after a change of the rules"]
+#[ignore = "minutes: `make test-long` runs it"]
 fn hundreds_of_seeds() {
     for seed in 10_000..10_300 {
         run(seed, |dice, _| character(dice), true).check();
