@@ -7,23 +7,25 @@ cd "$(dirname "$0")/.."
 
 home=$(mktemp -d "${TMPDIR:-/tmp}/valo-demo.XXXXXX")
 network=
+interrupted=
 finish() {
-  status=$?
+  # A command that a signal ended may be noticed before the signal itself.
+  status=${interrupted:-$?}
   trap - EXIT INT TERM
   if [ -n "$network" ] && kill -0 "$network" 2>/dev/null; then
     kill -TERM "$network" 2>/dev/null || true
     wait "$network" 2>/dev/null || true
   fi
-  if [ $status -ne 0 ] && [ -s "$home/dev.log" ]; then
+  if [ "$status" -ne 0 ] && [ "$status" -lt 128 ] && [ -s "$home/dev.log" ]; then
     echo "--- the network's last words" >&2
     tail -n 15 "$home/dev.log" >&2
   fi
   rm -rf "$home"
-  exit $status
+  exit "$status"
 }
 trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'interrupted=130; exit 130' INT
+trap 'interrupted=143; exit 143' TERM
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 

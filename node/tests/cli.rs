@@ -180,5 +180,17 @@ fn bad_files_need_no_network_to_be_told() {
 fn wrong_usage_ends_with_two() {
     let shell = Shell::new();
     assert_eq!(shell.run(&["job", "statuss"]).status.code(), Some(2));
+    // A value that cannot be is bad input, not wrong usage: one line.
+    let values: [(&[&str], &str); 5] = [
+        (&["send", "--to", "00000001", "--", "-1"], "'-1'"),
+        (&["send", "5", "--to", "nobody"], "'nobody'"),
+        (&["job", "status", "first"], "'first'"),
+        (&["job", "list", "--phase", "done"], "there are funded, placing"),
+        (&["block", "list", "--limit", "0"], "'0'"),
+    ];
+    for (arguments, part) in values {
+        let line = shell.bad(arguments);
+        assert!(line.contains(part), "{line}");
+    }
     assert_eq!(shell.run(&["--version"]).status.code(), Some(0));
 }

@@ -341,7 +341,7 @@ pub struct ResultSpec {
     /// How the outputs of the last stages become one result.
     #[serde(default)]
     pub merge: MergeSpec,
-    /// How long workers keep the outputs.
+    /// How long workers keep the outputs; at most 30 days.
     #[serde(default = "default_retention")]
     pub retention: Span,
 }

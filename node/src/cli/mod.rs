@@ -11,6 +11,7 @@ pub mod contract;
 pub mod devnet;
 pub mod human;
 pub mod keys;
+mod lent;
 mod logs;
 mod output;
 mod profile;
@@ -19,7 +20,7 @@ mod progress;
 mod tests;
 
 use arguments::{Arguments, Command};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use context::Context;
 use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
 
@@ -27,17 +28,33 @@ use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
 pub fn main() -> ExitCode {
     let arguments = match parse(std::env::args_os()) {
         Ok(arguments) => arguments,
-        // Prints help or what is wrong with the usage, and ends with 0 or 2.
-        Err(error) => error.exit(),
+        Err(error) => match bad_value(&error) {
+            Some(line) => return failed(&line),
+            // Prints help or what is wrong with the usage, and ends with 0 or 2.
+            None => error.exit(),
+        },
     };
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let head = console::style("error:").for_stderr().red().bold();
-            let _ = writeln!(std::io::stderr(), "{head} {}", output::error_line(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&output::error_line(&error)),
     }
+}
+
+fn failed(line: &str) -> ExitCode {
+    let head = console::style("error:").for_stderr().red().bold();
+    let _ = writeln!(std::io::stderr(), "{head} {line}");
+    ExitCode::FAILURE
+}
+
+/// The one line about a value that cannot be: the usage was right, and the help would not tell more.
+fn bad_value(error: &clap::Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        return None;
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error:").unwrap_or(&text);
+    let about = text.split("For more information").next().unwrap_or(text);
+    Some(output::one_line(about))
 }
 
 /// The tree of commands, as it is named in help: `kubectl valo` when kubectl called it.

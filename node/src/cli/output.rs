@@ -81,8 +81,20 @@ pub fn error_line(error: &anyhow::Error) -> String {
             text = format!("{text}: {said}");
         }
     }
+    one_line(&text)
+}
+
+/// A text as one line, harmless to a terminal whoever wrote it.
+pub fn one_line(text: &str) -> String {
     let parts: Vec<&str> = text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect();
-    parts.join("; ")
+    harmless(&parts.join("; "))
+}
+
+/// A line of strangers, which must not steer the terminal.
+pub fn harmless(line: &str) -> String {
+    line.chars()
+        .map(|character| if character.is_control() && character != '\t' { '\u{fffd}' } else { character })
+        .collect()
 }
 
 /// A table in the manner of kubectl: a header in capitals, columns apart by spaces.
@@ -201,6 +213,7 @@ mod tests {
     fn errors_are_one_line() {
         let error = anyhow::anyhow!("inner\n  second line\n").context("outer");
         assert_eq!(error_line(&error), "outer: inner; second line");
+        assert_eq!(error_line(&anyhow::anyhow!("no file \u{1b}[2Ja")), "no file \u{fffd}[2Ja", "of a stranger's name");
         let error = anyhow::anyhow!("no such file").context("cannot read a.yaml: no such file");
         assert_eq!(error_line(&error), "cannot read a.yaml: no such file", "not twice");
     }

@@ -2,6 +2,7 @@
 //! process does not run.
 
 use crate::{Chain, Network};
+use anyhow::ensure;
 use std::{collections::BTreeMap, time::Duration};
 use valo_client::{
     Client, ClientError,
@@ -13,7 +14,7 @@ use valo_protocol::{
     files::RunStatus,
     job::{Attempt, JobId, ShardKey},
     receipt::{Outcome, Reason},
-    registry::NodeId,
+    registry::{NodeId, NodeState},
     transaction::{Answer, CommitEntry, RevealEntry, commitment},
 };
 
@@ -56,11 +57,11 @@ pub struct Impostor<'a> {
 }
 
 impl<'a> Impostor<'a> {
-    /// Acts for a worker whose process does not run.
+    /// Acts for a worker whose process does not run. One that is absent says that it is back: it is drawn again.
     pub fn of(network: &'a Network, name: &str, conduct: Conduct) -> anyhow::Result<Self> {
         let client = network.client("validator-0")?;
         let node = network.node(name)?;
-        Ok(Self {
+        let mut impostor = Self {
             network,
             key: network.secret_key(name)?,
             genesis: network.ask(client.status())?.genesis,
@@ -71,7 +72,11 @@ impl<'a> Impostor<'a> {
             client,
             commitments: BTreeMap::new(),
             refusals: Vec::new(),
-        })
+        };
+        if node.state == NodeState::Absent {
+            ensure!(impostor.say(Action::Return)?, "it may not return: {:?}", impostor.refusals);
+        }
+        Ok(impostor)
     }
 
     /// Does what its conduct asks for now. Called again and again.

@@ -4,7 +4,7 @@
 use super::{
     Input, JobContract, MAX_CONTRACT, MAX_MEMORY, MAX_REPLICAS, MAX_SHARDS, Program, Stage, StageIndex, Verification,
 };
-use crate::encoding::encode;
+use crate::{Duration, encoding::encode};
 
 /// Why a contract can never be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,9 @@ pub enum ContractError {
     /// A name that a terminal would obey.
     #[error("the name of the job holds control characters")]
     JobName,
+    /// Outputs that workers would have to keep for too long.
+    #[error("the outputs are kept for at most 30 days, not for {} hours", .0.0 / 3_600_000)]
+    Retention(Duration),
     /// A quorum that two different results could reach.
     #[error("{quorum} of {replicas} is no usable quorum: it takes more than half of 1 to {MAX_REPLICAS} replicas")]
     Quorum {
@@ -77,6 +80,9 @@ const MAX_FUEL: u64 = 1 << 50;
 /// The most seconds a container may be given: a week.
 const MAX_SECONDS: u64 = 7 * 24 * 3600;
 
+/// The longest that workers are asked to keep outputs: the price of a shard covers no more.
+const MAX_RETENTION: Duration = Duration::from_seconds(30 * 24 * 3600);
+
 impl JobContract {
     /// Checks what does not depend on the state of the chain.
     pub fn check(&self) -> Result<(), ContractError> {
@@ -89,6 +95,9 @@ impl JobContract {
         }
         if self.name.chars().any(char::is_control) {
             return Err(ContractError::JobName);
+        }
+        if self.retention > MAX_RETENTION {
+            return Err(ContractError::Retention(self.retention));
         }
         let Verification::Replicated { replicas, quorum } = self.verification;
         if replicas > MAX_REPLICAS || quorum > replicas || quorum.saturating_mul(2) <= replicas {

@@ -35,7 +35,7 @@ enum Command {
     #[command(alias = "ls")]
     List {
         /// How many
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Number to start at
         #[arg(long, value_name = "NUMBER")]

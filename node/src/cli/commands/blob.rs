@@ -50,7 +50,7 @@ enum Command {
     #[command(alias = "list")]
     Ls {
         /// How many
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Digest to start at
         #[arg(long)]

@@ -29,7 +29,7 @@ enum Command {
     #[command(alias = "ls")]
     List {
         /// How many
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Height to start at; the last one unless said
         #[arg(long, value_name = "HEIGHT")]

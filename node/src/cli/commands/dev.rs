@@ -5,6 +5,7 @@ use crate::cli::{
     devnet::{DevNetwork, Shape},
     human,
     keys::{KeyFile, StoreError},
+    lent::Lent,
     output::{Format, Table, cell, phase_word, print},
     profile::{Profile, check_name},
     progress,
@@ -47,7 +48,7 @@ In another shell:
 
 Every node is a process of its own, with its own key and its own owner. The key `dev` is funded
 and the profile `dev` points to the first validator. Ctrl-C stops all; without --home nothing is
-left.";
+left but the key, and the profile is as it was.";
 
 /// `valo dev`
 #[derive(Debug, Args)]
@@ -91,14 +92,18 @@ impl Arguments {
         let profile = context.global.profile.clone().unwrap_or_else(|| "dev".to_owned());
         check_name(&profile)?;
         let key_name = context.global.key.clone().unwrap_or_else(|| "dev".to_owned());
-        let user = user_key(&context, &key_name)?;
         // Removed when it goes out of scope, after the network has stopped.
-        let temporary = match &self.home {
-            Some(_) => None,
-            None => Some(Temporary::new()?),
+        let (home, temporary) = match &self.home {
+            Some(home) => {
+                std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
+                (home.clone(), None)
+            }
+            None => {
+                let temporary = Temporary::new()?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
         };
-        let home = self.home.clone().or_else(|| temporary.as_ref().map(|folder| folder.0.clone()));
-        let home = home.context("there is no folder for the network")?;
+        let user = user_key(&context, &key_name)?;
 
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
@@ -110,8 +115,14 @@ impl Arguments {
         };
         starting.finish_and_clear();
         let mut network = started?;
+        let mut lent = None;
         let result = async {
-            write_profile(&mut context, &profile, &key_name, &network)?;
+            let lent = lent.insert(take_profile(&mut context, &profile, &key_name, &network)?);
+            if temporary.is_some()
+                && let Some(other) = lent.elsewhere()
+            {
+                context.output.note(format_args!("profile `{profile}` was for {other}, and will be again"));
+            }
             show(&context, &profile, &network)?;
             let client = network.client()?;
             let mut view = std::pin::pin!(live_view(&context, &client));
@@ -140,7 +151,11 @@ impl Arguments {
         if !killed.is_empty() {
             context.output.warn(format_args!("had to be killed: {}", killed.join(", ")));
         }
-        drop(temporary);
+        if temporary.is_some()
+            && let Some(lent) = lent
+        {
+            lent.give_back()?;
+        }
         result
     }
 }
@@ -184,7 +199,7 @@ pub fn user_key(context: &Context, name: &str) -> anyhow::Result<PublicKey> {
     }
 }
 
-fn write_profile(context: &mut Context, name: &str, key: &str, network: &DevNetwork) -> anyhow::Result<()> {
+fn take_profile(context: &mut Context, name: &str, key: &str, network: &DevNetwork) -> anyhow::Result<Lent> {
     let description = &network.description;
     let profile = Profile {
         endpoint: Some(description.endpoint.clone()),
@@ -192,11 +207,9 @@ fn write_profile(context: &mut Context, name: &str, key: &str, network: &DevNetw
         account: Some(description.account),
         genesis: Some(description.genesis),
     };
-    // Read again: another command may have written meanwhile.
-    context.config = crate::cli::profile::Config::read(&context.home)?;
-    context.config.profiles.insert(name.to_owned(), profile);
-    context.config.current.get_or_insert_with(|| name.to_owned());
-    context.config.write(&context.home)
+    let (lent, config) = Lent::take(&context.home, name, profile)?;
+    context.config = config;
+    Ok(lent)
 }
 
 fn show(context: &Context, profile: &str, network: &DevNetwork) -> anyhow::Result<()> {

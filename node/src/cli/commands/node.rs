@@ -1,7 +1,7 @@
 //! `valo node`: the registered nodes, how they come in and how they leave.
 
 use crate::cli::{
-    commands::{grant, tx},
+    commands::{grant, tier, tx},
     context::{Context, FINALITY, collect},
     human,
     output::{Mood, Table, cell, mood},
@@ -51,7 +51,7 @@ enum Command {
         #[arg(long)]
         tier: Option<String>,
         /// How many
-        #[arg(long, default_value_t = 1000)]
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Show a node
@@ -91,6 +91,10 @@ impl Arguments {
         let client = context.client().await?;
         match self.command {
             Command::List { tier, limit } => {
+                // An unknown tier is an error, not a tier without nodes.
+                if let Some(tier) = &tier {
+                    tier::find(&client.tiers().await?.items, tier)?;
+                }
                 let mut nodes = collect(limit, None, |page| {
                     let client = client.clone();
                     async move { client.nodes(&page).await }

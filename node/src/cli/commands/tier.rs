@@ -45,15 +45,19 @@ impl Arguments {
         match self.command {
             Command::List => context.output.show(&tiers, || list(&tiers)),
             Command::Show { name } => {
-                let tier = tiers.iter().find(|tier| *tier.tier.name == *name);
-                let tier = tier.with_context(|| {
-                    let names: Vec<&str> = tiers.iter().map(|tier| tier.tier.name.as_str()).collect();
-                    format!("there is no tier `{name}`; there are: {}", names.join(", "))
-                })?;
+                let tier = find(&tiers, &name)?;
                 context.output.show(tier, || show(tier).to_string())
             }
         }
     }
+}
+
+/// The tier of a name.
+pub fn find<'a>(tiers: &'a [TierInfo], name: &str) -> anyhow::Result<&'a TierInfo> {
+    tiers.iter().find(|tier| *tier.tier.name == *name).with_context(|| {
+        let names: Vec<&str> = tiers.iter().map(|tier| tier.tier.name.as_str()).collect();
+        format!("there is no tier `{name}`; there are: {}", names.join(", "))
+    })
 }
 
 const fn runtime(runtime: Runtime) -> &'static str {

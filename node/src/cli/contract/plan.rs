@@ -358,6 +358,7 @@ fn at_field(document: &Document, error: ContractError) -> FieldError {
     };
     match &error {
         ContractError::JobName => FieldError::new("metadata.name", error),
+        ContractError::Retention(_) => FieldError::new("spec.result.retention", error),
         ContractError::NoStages | ContractError::TooLarge(_) => FieldError::new("spec.stages", error),
         ContractError::Name { stage, .. } => FieldError::new(at(*stage, ".name"), error),
         ContractError::Shards { stage } => {

@@ -228,6 +228,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("unknown failure rule", document("onFailure: retry", "")),
         ("retries of what may fail", document("onFailure: continue\nretries: 2", "")),
         ("unknown merge", document("", "result: {merge: zip}")),
+        ("outputs kept for years", document("", "result: {retention: 9999h}")),
     ]
 }
 

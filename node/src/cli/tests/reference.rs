@@ -130,5 +130,9 @@ fn describe(argument: &Arg, text: &mut String) {
 
 fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
+    // Not `cPU`.
+    if letters.clone().nth(1).is_some_and(char::is_uppercase) {
+        return text.to_owned();
+    }
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

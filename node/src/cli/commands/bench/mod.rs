@@ -1,12 +1,15 @@
 //! `valo bench`: measures a network of real processes on this machine, and prints one table.
 //!
 //! In this order: what an idle node takes, how soon a single transfer is final, how many jobs and shards are accepted in
-//! a second, how many transfers become final. Each part is bounded in time, and says when it did not come to its end.
+//! a second, how many transfers become final; beside each, who took the processors meanwhile. Each part is bounded in
+//! time, and says when it did not come to its end.
 
 mod finality;
 mod idle;
 mod jobs;
+mod proc;
 mod transfers;
+mod work;
 
 use crate::cli::{
     context::Context,
@@ -18,9 +21,10 @@ use crate::cli::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use valo_protocol::SecretKey;
+use work::{Before, Work};
 
 /// Accounts that send at the same time when transfers are counted.
 const SENDERS: usize = 256;
@@ -86,6 +90,8 @@ struct Report {
     transfers: Option<transfers::Transfers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs: Option<jobs::Jobs>,
+    /// Who took the processors, by part.
+    work: BTreeMap<&'static str, Work>,
 }
 
 impl Arguments {
@@ -125,6 +131,7 @@ impl Arguments {
                 finality: None,
                 transfers: None,
                 jobs: None,
+                work: BTreeMap::new(),
             };
             if self.wants(Part::Idle) {
                 spinner.set_message("idle: what a node takes when nothing happens");
@@ -132,16 +139,22 @@ impl Arguments {
             }
             if self.wants(Part::Finality) {
                 spinner.set_message("finality: one transfer after the other");
+                let before = Before::now(&network)?;
                 report.finality = Some(finality::measure(&network, &user, span).await?);
+                report.work.insert("finality", before.until_now(&network)?);
             }
             if self.wants(Part::Jobs) && self.workers > 0 {
                 spinner.set_message("jobs: as many as go");
+                let before = Before::now(&network)?;
                 report.jobs = Some(jobs::measure(&network, &user, span).await?);
+                report.work.insert("jobs", before.until_now(&network)?);
             }
             // Last: it leaves nodes with more than they can take at once.
             if self.wants(Part::Transfers) {
                 spinner.set_message("transfers: as many as go");
+                let before = Before::now(&network)?;
                 report.transfers = Some(transfers::measure(&network, &senders, span).await?);
+                report.work.insert("transfers", before.until_now(&network)?);
             }
             Ok::<_, anyhow::Error>(report)
         }
@@ -204,8 +217,12 @@ impl Report {
             row("memory, validator", human::size(idle.validator_memory), "resident, mean".to_owned());
             row("memory, worker", human::size(idle.worker_memory), String::new());
         }
+        let mut work = String::from("where the time goes:\n");
+        for (part, taken) in &self.work {
+            let _ = writeln!(work, "  {part}: {}.{:02} cores: {}", taken.busy / 100, taken.busy % 100, taken.line());
+        }
         format!(
-            "{table}\n\n{} and {} of {} on one machine of {}",
+            "{table}\n\n{work}\n{} and {} of {} on one machine of {}",
             human::plural(u64::try_from(self.validators).unwrap_or(0), "validator"),
             human::plural(u64::try_from(self.workers).unwrap_or(0), "worker"),
             human::plural(u64::from(self.slots), "slot"),

@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(long)]
     phase: Option<PhaseName>,
     /// How many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 

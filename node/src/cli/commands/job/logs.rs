@@ -2,7 +2,10 @@
 //! they stay with the workers that ran the shard, which hand them out as long as they keep them.
 
 use super::summary::explanation;
-use crate::cli::{context::Context, output::print};
+use crate::cli::{
+    context::Context,
+    output::{harmless, print},
+};
 use anyhow::Context as _;
 use clap::Args;
 use console::style;
@@ -84,11 +87,4 @@ fn show_one(place: &str, log: &ShardLog) -> anyhow::Result<()> {
         print("  (cut off)")?;
     }
     Ok(())
-}
-
-/// Strangers' output must not steer the terminal.
-fn harmless(line: &str) -> String {
-    line.chars()
-        .map(|character| if character.is_control() && character != '\t' { '\u{fffd}' } else { character })
-        .collect()
 }
