@@ -25,8 +25,9 @@ test: ## every test: unit, property, golden, snapshots, simulator, processes, ex
 test-long: ## the same with many more seeds and cases
 	@VALO_LONG=1 scripts/test.sh
 
-lint: ## formatting and clippy; generated files are held by the tests
+lint: ## formatting, clippy, one build for all; generated files are held by the tests
 	@$(CARGO) fmt --all --check
+	@scripts/features.sh
 	@$(CARGO) clippy --locked --workspace --exclude valo-crds --all-targets -- -D warnings
 	@$(CARGO) clippy --locked -p valo-crds --all-targets -- -D warnings
 

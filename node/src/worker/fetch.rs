@@ -4,10 +4,11 @@ use super::{ChainAccess, ChainError};
 use crate::blobs::{BlobError, Blobs};
 use tokio::{
     io::AsyncReadExt,
+    sync::watch,
     time::{Instant, timeout_at},
 };
 use valo_protocol::{
-    BlobHash, JobContract, PublicKey,
+    BlobHash, Height, JobContract, PublicKey,
     encoding::decode,
     files::{FileEntry, FilePath, InputManifest, OutputRecord},
     job::{Input, JobId, MAX_BLOB, ShardIndex, ShardKey, Stage, StageIndex},
@@ -55,21 +56,8 @@ pub struct Fetcher<'a, C> {
 impl<C: ChainAccess> Fetcher<'_, C> {
     /// Brings a blob onto this node, pinned for the job.
     pub async fn blob(&self, hash: BlobHash, hints: &[PublicKey], max: u64) -> Result<(), BlobError> {
-        let mut heights = self.chain.heights();
-        loop {
-            match self.blobs.fetch_anywhere(hash, hints, max).await {
-                Err(BlobError::Unavailable { .. }) if Instant::now() < self.give_up => {
-                    // Looked for again with the next block, at the latest in the end.
-                    if let Ok(Err(_)) = timeout_at(self.give_up, heights.changed()).await {
-                        return Err(BlobError::Stopping);
-                    }
-                }
-                fetched => {
-                    fetched?;
-                    break;
-                }
-            };
-        }
+        let fetch = || self.blobs.fetch_anywhere(hash, hints, max);
+        with_each_block(self.chain.heights(), self.give_up, fetch).await?;
         self.blobs.pin(&hash, &label(self.shard.job)).await
     }
 
@@ -158,5 +146,74 @@ impl<C: ChainAccess> Fetcher<'_, C> {
             return Err(BlobError::Corrupt(hash).into());
         }
         decode(what, &bytes).map_err(|error| FetchError::Invalid(error.to_string()))
+    }
+}
+
+/// Fetches again with each block while nobody seems to have it, at the latest when it is given up.
+async fn with_each_block<T, F>(
+    mut heights: watch::Receiver<Height>,
+    give_up: Instant,
+    mut fetch: impl FnMut() -> F,
+) -> Result<T, BlobError>
+where
+    F: Future<Output = Result<T, BlobError>>,
+{
+    loop {
+        match fetch().await {
+            Err(BlobError::Unavailable { .. }) if Instant::now() < give_up => {
+                if let Ok(Err(_)) = timeout_at(give_up, heights.changed()).await {
+                    return Err(BlobError::Stopping);
+                }
+            }
+            fetched => return fetched,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{cell::Cell, time::Duration};
+
+    const NOWHERE: BlobError = BlobError::Unavailable { hash: BlobHash([1; 32]), attempts: Vec::new() };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blob_that_nobody_has_yet_is_fetched_with_a_later_block() {
+        let (blocks, heights) = watch::channel(Height(1));
+        let give_up = Instant::now() + Duration::from_secs(60);
+        let tries = Cell::new(0);
+        let fetch = async || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { Err(NOWHERE) } else { Ok(()) }
+        };
+        let found = with_each_block(heights, give_up, fetch);
+        let chain = async {
+            for height in 2..=3 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                blocks.send(Height(height)).unwrap();
+            }
+        };
+        let (found, ()) = tokio::join!(found, chain);
+        found.unwrap();
+        assert_eq!(tries.get(), 3, "once at first, and once with each of two blocks");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_has_is_given_up_in_time() {
+        let (_blocks, heights) = watch::channel(Height(1));
+        let start = Instant::now();
+        let span = Duration::from_secs(60);
+        let given_up = with_each_block(heights, start + span, async || Err::<(), _>(NOWHERE)).await;
+        assert!(matches!(given_up, Err(BlobError::Unavailable { .. })));
+        assert_eq!(start.elapsed(), span, "not before, and not after");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stops_waits_for_nothing() {
+        let (blocks, heights) = watch::channel(Height(1));
+        drop(blocks);
+        let give_up = Instant::now() + Duration::from_secs(60);
+        let stopped = with_each_block(heights, give_up, async || Err::<(), _>(NOWHERE)).await;
+        assert!(matches!(stopped, Err(BlobError::Stopping)));
     }
 }

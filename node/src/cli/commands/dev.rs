@@ -14,10 +14,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use futures::StreamExt;
 use indicatif::ProgressBar;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
+use tempfile::TempDir;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
@@ -99,7 +97,7 @@ impl Arguments {
                 (home.clone(), None)
             }
             None => {
-                let temporary = Temporary::new()?;
+                let temporary = temporary()?;
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
@@ -160,30 +158,9 @@ impl Arguments {
     }
 }
 
-/// A folder that is removed in the end.
-#[derive(Debug)]
-pub struct Temporary(PathBuf);
-
-impl Temporary {
-    /// A new one.
-    pub fn new() -> anyhow::Result<Self> {
-        let mut suffix = [0u8; 6];
-        getrandom::fill(&mut suffix).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?;
-        let path = std::env::temp_dir().join(format!("valo-dev-{}", hex::encode(suffix)));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A folder for a network, removed in the end.
+pub fn temporary() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new().prefix("valo-dev-").tempdir().context("cannot make a folder for the network")
 }
 
 /// The key that the network funds: made plain if it is not there, since a dev network's money is worth nothing.

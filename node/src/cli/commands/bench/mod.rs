@@ -97,7 +97,7 @@ struct Report {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let folder = super::dev::Temporary::new()?;
+        let folder = super::dev::temporary()?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
         tokio::select! {
