@@ -25,6 +25,8 @@ use valo_protocol::{
 /// What a test chain starts with.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Name of the chain: with another one all draws are others.
+    pub chain: String,
     /// Parameters.
     pub parameters: Parameters,
     /// Accounts, with 1,000 VALO each. Account n has the key [`account_key`]`(n)`.
@@ -40,6 +42,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            chain: "test".to_owned(),
             parameters: Parameters::preset(Preset::Dev),
             accounts: 8,
             validators: vec![10, 10, 10, 10],
@@ -116,7 +119,7 @@ impl Setup {
             .collect();
         Genesis {
             version: Genesis::VERSION,
-            chain: BoundedString::new("test").expect("a short name"),
+            chain: BoundedString::new(&self.chain).expect("a short name"),
             time: Timestamp(1_700_000_000_000),
             parameters: self.parameters.clone(),
             accounts: BoundedVec::new(accounts).expect("few accounts"),

@@ -25,6 +25,8 @@ pub const VRF: &[u8] = b"valo/vrf/1";
 pub const PROPOSER: &[u8] = b"valo/proposer/1";
 /// Seed of the draw of a shard's workers.
 pub const DRAW: &[u8] = b"valo/draw/1";
+/// How long commits wait for others that cannot be drawn.
+pub const HOLD: &[u8] = b"valo/hold/1";
 /// A worker's commitment to a result.
 pub const COMMIT: &[u8] = b"valo/commit/1";
 /// Signed bytes of an owner's grant for a node.

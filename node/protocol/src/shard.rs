@@ -169,7 +169,12 @@ pub enum MemberState {
 }
 
 impl MemberState {
-    /// Whether a slot of the node is taken.
+    /// Whether a slot of the node is taken: it works.
+    pub const fn has_slot(&self) -> bool {
+        matches!(self, Self::Assigned)
+    }
+
+    /// Whether something is expected of the node.
     pub const fn is_live(&self) -> bool {
         matches!(self, Self::Assigned | Self::Committed { .. })
     }

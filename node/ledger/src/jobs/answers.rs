@@ -79,6 +79,7 @@ pub(crate) fn commit(ctx: &mut Context<'_>, account: AccountNumber, entries: &[C
         let found = open(ctx, node, MessageKind::Commit, *shard, *attempt)?;
         let at = ctx.time();
         record(ctx, found, MemberState::Committed { commitment: *commitment, at });
+        capacity::free_slot(ctx, node)?;
         ctx.emit(Event::Committed { shard: *shard, attempt: *attempt, node });
     }
     capacity::heard(ctx, node)?;
@@ -97,7 +98,6 @@ pub(crate) fn reveal(ctx: &mut Context<'_>, account: AccountNumber, entries: &[R
             return Err(Reason::CommitmentMismatch(*shard).into());
         }
         record(ctx, found, MemberState::Revealed { answer: *answer });
-        capacity::free_slot(ctx, node)?;
         ctx.emit(Event::Revealed { shard: *shard, attempt: *attempt, node, answer: *answer });
     }
     Ok(Made::Nothing)

@@ -68,7 +68,7 @@ fn audit_nodes(store: &dyn Store, shards: &BTreeMap<ShardKey, ShardRecord>) -> R
             let held = held.entry(assignment.node).or_default();
             held.stake = add(held.stake, assignment.locked)?;
             if assignment.state.is_live() {
-                held.slots = held.slots.saturating_add(1);
+                held.slots = held.slots.saturating_add(u16::from(assignment.state.has_slot()));
                 let listed = store.get(Table::NodeShards, &state::node_shard_key(assignment.node, record.key))?;
                 let (node, key) = (assignment.node, record.key);
                 ensure(listed.is_some(), "nodes", || format!("node {node} does not list shard {key}"))?;

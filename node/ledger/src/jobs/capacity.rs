@@ -1,6 +1,7 @@
 //! Slots and stake of nodes: what a shard takes of them, and gives back.
 //!
-//! A slot is taken from the draw until the node revealed, abstained or is let go. Stake of 25 times the price of
+//! A slot is taken from the draw until the node committed, abstained or is let go: a shard may wait long for another
+//! node, and one that has done its work must not be kept from other work meanwhile. Stake of 25 times the price of
 //! the shard is locked from the draw until the shard's own dispute window is over, or the node's part in it: were it
 //! until the job's, a job larger than the stake of its tier could never come to an end.
 
@@ -58,7 +59,7 @@ fn vacate(node: &mut NodeRecord) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// The node revealed: its slot is free, its stake stays locked.
+/// The node committed or is done with the shard: its slot is free. Its stake stays locked.
 pub(crate) fn free_slot(ctx: &mut Context<'_>, node: NodeId) -> Result<(), LedgerError> {
     change(ctx, node, vacate)
 }
@@ -136,7 +137,7 @@ pub(crate) fn missed(ctx: &mut Context<'_>, shard: &mut ShardRecord, place: usiz
     Ok(())
 }
 
-/// A node that works is let go. `late`: because others were done long before it.
+/// A node that works, or has committed, is let go. `late`: because others were done long before it.
 pub(crate) fn let_go(
     ctx: &mut Context<'_>,
     shard: &mut ShardRecord,
@@ -144,8 +145,10 @@ pub(crate) fn let_go(
     late: bool,
 ) -> Result<(), LedgerError> {
     let Some(mut assignment) = shard.assignments.get(place).copied() else { return Ok(()) };
+    if assignment.state.has_slot() {
+        free_slot(ctx, assignment.node)?;
+    }
     assignment.state = MemberState::LetGo;
-    free_slot(ctx, assignment.node)?;
     forget(ctx, shard, assignment.node)?;
     unlock(ctx, &mut assignment)?;
     ctx.emit(Event::LetGo { shard: shard.key, attempt: assignment.attempt, node: assignment.node });
@@ -160,7 +163,6 @@ pub(crate) fn let_go(
 pub(crate) fn not_revealed(ctx: &mut Context<'_>, shard: &mut ShardRecord, place: usize) -> Result<(), LedgerError> {
     let Some(mut assignment) = shard.assignments.get(place).copied() else { return Ok(()) };
     assignment.state = MemberState::NotRevealed;
-    free_slot(ctx, assignment.node)?;
     forget(ctx, shard, assignment.node)?;
     let fine = assignment.locked;
     slash(ctx, shard, &mut assignment, fine, Fault::NotRevealed)?;

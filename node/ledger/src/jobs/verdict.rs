@@ -4,7 +4,9 @@
 //! **Commits.** The contract's committee (r replicas, q equal answers) is drawn first. Whoever abstains or misses is
 //! replaced by a fresh draw while fewer have committed than could make a quorum; commits stay sealed
 //! meanwhile. Once as many committed as could make one and 1.5 times their median time has passed, stragglers are
-//! let go. Reveals open when nobody is waited for any more.
+//! let go. Reveals open when nobody is waited for any more. Where more are wanted and nobody could be drawn until the
+//! window of those who committed is over once to eight times, they are let go and drawn again later: two shards that wait
+//! for each other's nodes would wait for ever.
 //!
 //! **Answers.** Without any difference a quorum is the verdict. A difference makes the quorum's answer
 //! provisional at most: fresh owners are drawn to (7,5), and without a quorum there to (13,9). What reads
@@ -21,7 +23,8 @@
 
 use std::collections::BTreeMap;
 use valo_protocol::{
-    Duration, Timestamp,
+    Duration, Hash, Timestamp, domain,
+    encoding::encode,
     event::ShardFailure,
     shard::{Committee, MemberState, ShardAssignment, ShardPhase, ShardRecord},
     transaction::{AbstainReason, Answer},
@@ -202,7 +205,16 @@ fn next_open(shard: &ShardRecord, time: Timestamp, closing: bool) -> Step {
         return Step::Wait(moments.min());
     }
     if !closing && wanted(shard) > 0 {
-        return if shard.queued.is_none() { Step::Queue } else { Step::Wait(None) };
+        if shard.queued.is_none() {
+            return Step::Queue;
+        }
+        // Whoever could be drawn may wait for the stake that lies here, as this shard waits for theirs.
+        let is_committed = |a: &ShardAssignment| matches!(a.state, MemberState::Committed { .. });
+        let until = shard.assignments.iter().filter(|a| is_committed(a)).map(|a| held_until(shard, a)).max();
+        return match until {
+            Some(until) if time > until => Step::LetGo { places: places(shard, is_committed), late: false },
+            until => Step::Wait(until.map(after)),
+        };
     }
     if tally.committed > 0 { Step::OpenReveals } else { Step::Judge }
 }
@@ -217,6 +229,15 @@ pub fn due(shard: &ShardRecord) -> Option<Timestamp> {
 
 const fn after(moment: Timestamp) -> Timestamp {
     moment.after(Duration(1))
+}
+
+/// Until when a commit waits for others that cannot be drawn: one to eight of its windows, by a hash of the shard and
+/// its attempt, so that of two that wait for each other one gives way first.
+fn held_until(shard: &ShardRecord, assignment: &ShardAssignment) -> Timestamp {
+    let hash = Hash::of(domain::HOLD, &[&encode(&shard.key), &[shard.attempt.0]]);
+    let more = u64::from(hash.0.first().copied().unwrap_or(0) % 8);
+    let window = assignment.commit_until.since(assignment.drawn_at);
+    assignment.commit_until.after(Duration(window.0.saturating_mul(more)))
 }
 
 /// How long stragglers have from their draw: 1.5 times the median time of those who committed.

@@ -1,8 +1,8 @@
 //! Random networks, contracts and characters, from fixed seeds. After every block the chain's own audit holds: money,
 //! slots, stakes, escrows, and no shard without a next step. A seed that fails prints itself.
 
-use super::workers::{ALICE, Character, Network, stage};
-use crate::testing::{account, valo};
+use super::workers::{ALICE, Character, Network, setup, stage};
+use crate::testing::{Setup, account, valo};
 use std::collections::BTreeSet;
 use valo_protocol::{
     Action, Hash,
@@ -61,7 +61,8 @@ fn run(seed: u64, mut worker: impl FnMut(&mut Dice, u64) -> Character, cancels: 
     let count = 3 + dice.below(10);
     let workers: Vec<(Character, u16)> =
         (0..count).map(|place| (worker(&mut dice, place), 1 + dice.below(3) as u16)).collect();
-    let mut network = Network::with_slots(&workers);
+    let setup = Setup { chain: format!("seed-{seed}"), ..setup(&workers) };
+    let mut network = Network::of(&setup, workers.iter().map(|(character, _)| *character));
     let (mut jobs, mut cancelled) = (Vec::new(), false);
     for _ in 0..1 + dice.below(3) {
         let shards = 1 + dice.below(5) as u32;
