@@ -1,0 +1,128 @@
+//! A namespace for each test: what it makes there is seen by nobody else, and goes with it.
+
+use super::{
+    Cluster,
+    cluster::kept,
+    command::{refusal, run},
+};
+use anyhow::{Context, bail};
+use std::{
+    fmt::Write,
+    process,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often what cannot be watched is looked at.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The namespace of a test, under the restricted level of Pod Security.
+#[derive(Debug)]
+pub struct Namespace {
+    cluster: Arc<Cluster>,
+    name: String,
+}
+
+impl Namespace {
+    /// Makes the namespace for a test.
+    pub fn create(cluster: &Arc<Cluster>, test: &str) -> anyhow::Result<Self> {
+        let short = test.rsplit("::").next().unwrap_or(test).replace('_', "-");
+        // A second run on a kept cluster does not meet the first one's.
+        let namespace = Self { cluster: cluster.clone(), name: format!("{short:.50}-{}", process::id()) };
+        let name = &namespace.name;
+        namespace.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
+        ))?;
+        namespace.kubectl(&["wait", "--for=create", "--timeout=30s", "serviceaccount/default"])?;
+        Ok(namespace)
+    }
+
+    /// The cluster that it is on.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `kubectl` in the namespace; what it printed.
+    pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        run(self.cluster.kubectl().args(["--namespace", &self.name]).args(arguments), "")
+    }
+
+    /// Applies objects, server-side; unknown fields are errors.
+    pub fn apply(&self, yaml: &str) -> anyhow::Result<()> {
+        run(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY), yaml).map(drop)
+    }
+
+    /// Applies objects that have to be refused; what the API server says.
+    pub fn apply_refused(&self, yaml: &str) -> anyhow::Result<String> {
+        refusal(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY), yaml)
+    }
+
+    /// What a JSON path finds in an object, such as `pod/a` and `{.status.podIP}`.
+    pub fn get(&self, object: &str, path: &str) -> anyhow::Result<String> {
+        self.kubectl(&["get", object, &format!("--output=jsonpath={path}")])
+    }
+
+    /// Waits until an object is as `kubectl wait --for` says, such as `condition=Ready`.
+    pub fn wait(&self, object: &str, until: &str, seconds: u64) -> anyhow::Result<()> {
+        let waited = self.kubectl(&["wait", object, &format!("--for={until}"), &format!("--timeout={seconds}s")]);
+        waited.with_context(|| format!("{object} never was {until}")).map(drop)
+    }
+
+    /// Looks again and again until something is so. For what `wait` cannot watch.
+    pub fn until(&self, what: &str, seconds: u64, so: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let last = match so() {
+                Ok(true) => return Ok(()),
+                Ok(false) => "not so".to_owned(),
+                Err(error) => format!("{error:#}"),
+            };
+            if Instant::now() > end {
+                bail!("not in {seconds} s: {what}: {last}");
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// What there is to see after a failure: objects, events, and the last words of every container.
+    pub fn dump(&self) -> String {
+        let mut dump = format!("namespace {}", self.name);
+        for arguments in [
+            ["get", "all,pvc,networkpolicies", "--output=wide"].as_slice(),
+            &["get", "valo", "--output=wide"],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+            &["describe", "pods"],
+        ] {
+            self.tell(&mut dump, arguments);
+        }
+        let pods = self.kubectl(&["get", "pods", "--output=name"]).unwrap_or_default();
+        for pod in pods.lines() {
+            self.tell(&mut dump, &["logs", pod, "--all-containers", "--prefix", "--tail=40"]);
+        }
+        dump
+    }
+
+    fn tell(&self, dump: &mut String, arguments: &[&str]) {
+        let told = self.kubectl(arguments).unwrap_or_else(|error| format!("{error:#}"));
+        // Writing into a text does not fail.
+        let _ = write!(dump, "\n--- kubectl {}\n{told}", arguments.join(" "));
+    }
+
+    /// Removes it, without waiting until all in it is gone.
+    pub fn delete(self) -> anyhow::Result<()> {
+        self.kubectl(&["delete", "namespace", &self.name, "--wait=false"]).map(drop)
+    }
+
+    /// Removes it, unless what failed on it is to be looked at.
+    pub fn delete_failed(self) -> anyhow::Result<()> {
+        if kept() { Ok(()) } else { self.delete() }
+    }
+}
+
+const APPLY: [&str; 5] = ["apply", "--server-side", "--validate=strict", "--filename", "-"];

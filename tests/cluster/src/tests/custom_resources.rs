@@ -1,0 +1,174 @@
+//! The custom resources, on a real API server: it prices CEL rules and reads schemas as no test without it does.
+
+use crate::harness::Namespace;
+use anyhow::{Context, bail, ensure};
+use serde_yaml::Value;
+use std::fs;
+
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/manifests");
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/tests/resources/samples");
+
+/// The definitions of all kinds, and nobody's but this test's.
+struct Definitions<'a>(&'a Namespace);
+
+impl<'a> Definitions<'a> {
+    /// Creates them and waits until the API server serves them.
+    fn install(namespace: &'a Namespace) -> anyhow::Result<Self> {
+        let definitions = Self(namespace);
+        namespace.kubectl(&["apply", "--server-side", "--validate=strict", "--filename", MANIFESTS])?;
+        namespace.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "--filename", MANIFESTS])?;
+        Ok(definitions)
+    }
+}
+
+impl Drop for Definitions<'_> {
+    /// Waits for them: the next test installs its own.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "--filename", MANIFESTS])
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// The samples of the custom resources' own tests, each under a name of its own.
+fn samples() -> anyhow::Result<Vec<Value>> {
+    let mut samples = Vec::new();
+    for entry in fs::read_dir(SAMPLES)? {
+        let path = entry?.path();
+        let mut sample: Value = serde_yaml::from_str(&fs::read_to_string(&path)?)?;
+        if path.file_stem().is_some_and(|stem| stem == "join") {
+            sample["metadata"]["name"] = "joined".into();
+        }
+        samples.push(sample);
+    }
+    ensure!(!samples.is_empty(), "no samples in {SAMPLES}");
+    Ok(samples)
+}
+
+/// A sample by its kind and name.
+fn sample(kind: &str, name: &str) -> anyhow::Result<Value> {
+    let found = samples()?.into_iter().find(|sample| sample["kind"] == kind && sample["metadata"]["name"] == name);
+    found.with_context(|| format!("no sample {kind} {name}"))
+}
+
+fn apply(namespace: &Namespace, object: &Value) -> anyhow::Result<()> {
+    namespace.apply(&serde_yaml::to_string(object)?)
+}
+
+pub fn definitions_and_samples_are_accepted(namespace: &Namespace) -> anyhow::Result<()> {
+    let _definitions = Definitions::install(namespace)?;
+    let structural = r#"{range .items[*]}{.metadata.name}{" "}{.status.conditions[?(@.type=="NonStructuralSchema")].message}{"\n"}{end}"#;
+    let complaints = namespace.get("customresourcedefinitions", structural)?;
+    ensure!(complaints.lines().all(|line| line.ends_with("valo.network")), "schemas are not structural:\n{complaints}");
+    for sample in samples()? {
+        apply(namespace, &sample)?;
+        // Once more with a change: the rules for changes are priced and run too.
+        let mut changed = sample.clone();
+        changed["metadata"]["labels"]["changed"] = "yes".into();
+        apply(namespace, &changed)?;
+    }
+    Ok(())
+}
+
+/// Objects that are wrong in one field, as kind and name of the sample, path, wrong value, and what names the field.
+const WRONG: &[(&str, &str, &[&str], &str, &str)] = &[
+    ("Network", "demo", &["chain", "preset"], "fast", "spec.chain.preset"),
+    ("Network", "demo", &["chain", "validators"], "[]", "spec.chain.validators"),
+    ("Network", "demo", &["join"], "{genesisHash: ab}", "spec.join.genesisHash"),
+    ("Network", "demo", &["colour"], "red", "spec.colour"),
+    ("NodeTier", "workers", &["replicas"], "-1", "spec.replicas"),
+    ("NodeTier", "workers", &["role"], "validator", "spec.tier"),
+    ("NodeTier", "workers", &["stake"], "{perNode: \"1\", walletRef: {name: alice}}", "spec.stake"),
+    ("NodeTier", "workers", &["storage", "size"], "much", "spec.storage.size"),
+    ("Wallet", "bob", &["fundFrom", "amount"], "\"-1\"", "spec.fundFrom.amount"),
+    ("JobContract", "digits", &["budget"], "many", "spec.budget"),
+    ("JobContract", "digits", &["deadline"], "soon", "spec.deadline"),
+    ("JobContract", "digits", &["stages"], "[]", "spec.stages"),
+];
+
+pub fn wrong_objects_are_refused(namespace: &Namespace) -> anyhow::Result<()> {
+    let _definitions = Definitions::install(namespace)?;
+    for (kind, name, path, wrong, field) in WRONG {
+        let object = with(sample(kind, name)?, path, wrong)?;
+        let said = namespace.apply_refused(&serde_yaml::to_string(&object)?)?;
+        ensure!(
+            names(&said, field),
+            "{kind} with {}: {wrong} was refused without a word of {field}:\n{said}",
+            path.join(".")
+        );
+    }
+    // And what must not change once it is there.
+    for (kind, name, path, other) in [
+        ("Network", "demo", ["chain", "name"].as_slice(), "other"),
+        ("NodeTier", "workers", &["role"], "full"),
+        ("NodeTier", "workers", &["networkRef", "name"], "other"),
+        ("Wallet", "bob", &["networkRef", "name"], "other"),
+        ("JobContract", "digits", &["budget"], "\"6\""),
+        ("ConsensusKeyReservation", "abab", &["holder", "pod"], "validators-1"),
+    ] {
+        let mut object = samples()?.into_iter().find(|sample| {
+            sample["kind"] == kind && sample["metadata"]["name"].as_str().is_some_and(|found| found.starts_with(name))
+        });
+        let object = object.take().with_context(|| format!("no sample {kind} {name}"))?;
+        apply(namespace, &object)?;
+        let changed = with(object, path, other)?;
+        let said = namespace.apply_refused(&serde_yaml::to_string(&changed)?)?;
+        ensure!(
+            said.contains("immutable") || said.contains("spec."),
+            "{kind}: the change of {path:?} was refused with:\n{said}"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a message names a field. Of an unknown one, server-side apply names the path with a dot before it.
+fn names(message: &str, field: &str) -> bool {
+    message.contains(field)
+}
+
+/// An object with a field of its specification set to some YAML.
+fn with(mut object: Value, path: &[&str], yaml: &str) -> anyhow::Result<Value> {
+    let mut place = &mut object["spec"];
+    for name in path {
+        place = &mut place[*name];
+    }
+    *place = serde_yaml::from_str(yaml)?;
+    Ok(object)
+}
+
+pub fn kubectl_lists_explains_and_scales(namespace: &Namespace) -> anyhow::Result<()> {
+    let _definitions = Definitions::install(namespace)?;
+    for sample in samples()? {
+        apply(namespace, &sample)?;
+    }
+    let listed = namespace.kubectl(&["get", "valo", "--all-namespaces"])?;
+    for sample in samples()? {
+        let name =
+            format!("{}.valo.network/{}", resource(&sample)?, sample["metadata"]["name"].as_str().unwrap_or_default());
+        ensure!(listed.contains(&name), "kubectl get valo --all-namespaces does not list {name}:\n{listed}");
+    }
+    explained(namespace)?;
+    namespace.kubectl(&["scale", "nodetier/workers", "--replicas=8"])?;
+    let replicas = namespace.get("nodetier/workers", "{.spec.replicas}")?;
+    ensure!(replicas == "8", "scaled to 8, and got {replicas}");
+    Ok(())
+}
+
+/// The name of an object's kind as kubectl prints it.
+fn resource(object: &Value) -> anyhow::Result<String> {
+    Ok(object["kind"].as_str().context("no kind")?.to_lowercase())
+}
+
+/// `kubectl explain` has a sentence for every kind, and for every field of every specification.
+fn explained(namespace: &Namespace) -> anyhow::Result<()> {
+    for kind in ["networks", "nodetiers", "wallets", "jobcontracts", "shardgroups", "consensuskeyreservations"] {
+        let whole = namespace.kubectl(&["explain", kind, "--recursive"])?;
+        ensure!(!whole.contains("<empty>"), "{kind} has no description:\n{whole}");
+        let said = namespace.kubectl(&["explain", &format!("{kind}.spec")])?;
+        if said.contains("<no description>") || said.contains("<empty>") {
+            bail!("fields of {kind}.spec have no description:\n{said}");
+        }
+    }
+    Ok(())
+}
