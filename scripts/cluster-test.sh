@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the cluster's tools, the programs and their images, then runs the tests on a real Kubernetes.
-#   scripts/cluster-test.sh [NAME…]    those whose names hold NAME; all unless said
+#   scripts/cluster-test.sh [NAME]    those whose names hold NAME; all unless said
 # VALO_PROGRAMS=FOLDER takes the programs from there in place of building them.
 set -euo pipefail
 cd "$(dirname "$0")/.."

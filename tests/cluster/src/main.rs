@@ -17,20 +17,15 @@ mod tests;
 
 use harness::{Cluster, Suite};
 use std::process::ExitCode;
-use tests::{custom_resources, images};
+use tests::{custom_resources, images, testbed};
 
 fn main() -> ExitCode {
+    // Beside those that run alone nothing else does: they change what all others see, or stop what they use.
     let suite = Suite::new()
-        // Changes what all others see, or stops what they use: nothing runs beside it.
-        .alone(
-            "custom_resources::definitions_and_samples_are_accepted",
-            custom_resources::definitions_and_samples_are_accepted,
-        )
-        .alone("custom_resources::wrong_objects_are_refused", custom_resources::wrong_objects_are_refused)
-        .alone(
-            "custom_resources::kubectl_lists_explains_and_scales",
-            custom_resources::kubectl_lists_explains_and_scales,
-        )
-        .test("images::the_node_runs_restricted", images::the_node_runs_restricted);
+        .alone("custom_resources::are_accepted", custom_resources::are_accepted)
+        .alone("custom_resources::refuse_wrong_objects", custom_resources::refuse_wrong_objects)
+        .alone("custom_resources::list_explain_and_scale", custom_resources::list_explain_and_scale)
+        .test("images::the_node_runs_restricted", images::the_node_runs_restricted)
+        .alone("testbed::a_node_loses_power_and_comes_back", testbed::a_node_loses_power_and_comes_back);
     suite.run(Cluster::up)
 }

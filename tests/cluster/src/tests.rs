@@ -2,3 +2,4 @@
 
 pub mod custom_resources;
 pub mod images;
+pub mod testbed;

@@ -46,9 +46,11 @@ fn samples() -> anyhow::Result<Vec<Value>> {
     Ok(samples)
 }
 
-/// A sample by its kind and name.
+/// A sample by its kind and the beginning of its name.
 fn sample(kind: &str, name: &str) -> anyhow::Result<Value> {
-    let found = samples()?.into_iter().find(|sample| sample["kind"] == kind && sample["metadata"]["name"] == name);
+    let found = samples()?.into_iter().find(|sample| {
+        sample["kind"] == kind && sample["metadata"]["name"].as_str().is_some_and(|found| found.starts_with(name))
+    });
     found.with_context(|| format!("no sample {kind} {name}"))
 }
 
@@ -56,11 +58,11 @@ fn apply(namespace: &Namespace, object: &Value) -> anyhow::Result<()> {
     namespace.apply(&serde_yaml::to_string(object)?)
 }
 
-pub fn definitions_and_samples_are_accepted(namespace: &Namespace) -> anyhow::Result<()> {
+pub fn are_accepted(namespace: &Namespace) -> anyhow::Result<()> {
     let _definitions = Definitions::install(namespace)?;
     let structural = r#"{range .items[*]}{.metadata.name}{" "}{.status.conditions[?(@.type=="NonStructuralSchema")].message}{"\n"}{end}"#;
     let complaints = namespace.get("customresourcedefinitions", structural)?;
-    ensure!(complaints.lines().all(|line| line.ends_with("valo.network")), "schemas are not structural:\n{complaints}");
+    ensure!(complaints.lines().all(|line| line.trim_end().ends_with("valo.network")), "schemas are not structural:\n{complaints}");
     for sample in samples()? {
         apply(namespace, &sample)?;
         // Once more with a change: the rules for changes are priced and run too.
@@ -87,13 +89,13 @@ const WRONG: &[(&str, &str, &[&str], &str, &str)] = &[
     ("JobContract", "digits", &["stages"], "[]", "spec.stages"),
 ];
 
-pub fn wrong_objects_are_refused(namespace: &Namespace) -> anyhow::Result<()> {
+pub fn refuse_wrong_objects(namespace: &Namespace) -> anyhow::Result<()> {
     let _definitions = Definitions::install(namespace)?;
     for (kind, name, path, wrong, field) in WRONG {
         let object = with(sample(kind, name)?, path, wrong)?;
         let said = namespace.apply_refused(&serde_yaml::to_string(&object)?)?;
         ensure!(
-            names(&said, field),
+            said.contains(field),
             "{kind} with {}: {wrong} was refused without a word of {field}:\n{said}",
             path.join(".")
         );
@@ -107,10 +109,7 @@ pub fn wrong_objects_are_refused(namespace: &Namespace) -> anyhow::Result<()> {
         ("JobContract", "digits", &["budget"], "\"6\""),
         ("ConsensusKeyReservation", "abab", &["holder", "pod"], "validators-1"),
     ] {
-        let mut object = samples()?.into_iter().find(|sample| {
-            sample["kind"] == kind && sample["metadata"]["name"].as_str().is_some_and(|found| found.starts_with(name))
-        });
-        let object = object.take().with_context(|| format!("no sample {kind} {name}"))?;
+        let object = sample(kind, name)?;
         apply(namespace, &object)?;
         let changed = with(object, path, other)?;
         let said = namespace.apply_refused(&serde_yaml::to_string(&changed)?)?;
@@ -120,11 +119,6 @@ pub fn wrong_objects_are_refused(namespace: &Namespace) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Whether a message names a field. Of an unknown one, server-side apply names the path with a dot before it.
-fn names(message: &str, field: &str) -> bool {
-    message.contains(field)
 }
 
 /// An object with a field of its specification set to some YAML.
@@ -137,16 +131,17 @@ fn with(mut object: Value, path: &[&str], yaml: &str) -> anyhow::Result<Value> {
     Ok(object)
 }
 
-pub fn kubectl_lists_explains_and_scales(namespace: &Namespace) -> anyhow::Result<()> {
+pub fn list_explain_and_scale(namespace: &Namespace) -> anyhow::Result<()> {
     let _definitions = Definitions::install(namespace)?;
     for sample in samples()? {
         apply(namespace, &sample)?;
     }
-    let listed = namespace.kubectl(&["get", "valo", "--all-namespaces"])?;
+    let listed = namespace.kubectl(&["get", "valo", "--all-namespaces", "--no-headers"])?;
     for sample in samples()? {
-        let name =
-            format!("{}.valo.network/{}", resource(&sample)?, sample["metadata"]["name"].as_str().unwrap_or_default());
-        ensure!(listed.contains(&name), "kubectl get valo --all-namespaces does not list {name}:\n{listed}");
+        ensure!(
+            lists(&listed, &sample, namespace.name()),
+            "kubectl get valo --all-namespaces lacks {sample:?}:\n{listed}"
+        );
     }
     explained(namespace)?;
     namespace.kubectl(&["scale", "nodetier/workers", "--replicas=8"])?;
@@ -155,9 +150,17 @@ pub fn kubectl_lists_explains_and_scales(namespace: &Namespace) -> anyhow::Resul
     Ok(())
 }
 
-/// The name of an object's kind as kubectl prints it.
-fn resource(object: &Value) -> anyhow::Result<String> {
-    Ok(object["kind"].as_str().context("no kind")?.to_lowercase())
+/// Whether a list of objects of all kinds and namespaces has a line for an object.
+fn lists(listed: &str, object: &Value, namespace: &str) -> bool {
+    let (kind, name) =
+        (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
+    let full = format!("{}.valo.network/{name}", kind.to_lowercase());
+    // What is of no namespace has a gap in its place.
+    let space = if kind == "ConsensusKeyReservation" { None } else { Some(namespace) };
+    listed.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        (space.is_none() || words.next() == space) && words.next() == Some(full.as_str())
+    })
 }
 
 /// `kubectl explain` has a sentence for every kind, and for every field of every specification.

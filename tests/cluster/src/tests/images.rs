@@ -3,25 +3,30 @@
 use crate::harness::Namespace;
 use anyhow::ensure;
 
-pub fn the_node_runs_restricted(namespace: &Namespace) -> anyhow::Result<()> {
-    let image = namespace.cluster().image("node")?;
-    namespace.apply(&format!(
-        r#"
+/// A pod as the restricted level of Pod Security wants it, with its root file system read-only.
+pub fn pod(name: &str, image: &str, arguments: &[&str], more: &str) -> String {
+    format!(
+        "
 apiVersion: v1
 kind: Pod
-metadata: {{name: version}}
+metadata: {{name: {name}}}
 spec:
   restartPolicy: Never
   automountServiceAccountToken: false
   securityContext: {{runAsNonRoot: true, seccompProfile: {{type: RuntimeDefault}}}}
+  {more}
   containers:
-  - name: valo
+  - name: main
     image: {image}
     imagePullPolicy: Never
-    args: [--version]
+    args: {arguments:?}
     securityContext: {{readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
-"#
-    ))?;
+"
+    )
+}
+
+pub fn the_node_runs_restricted(namespace: &Namespace) -> anyhow::Result<()> {
+    namespace.apply(&pod("version", namespace.cluster().image("node")?, &["--version"], ""))?;
     namespace.wait("pod/version", "jsonpath={.status.phase}=Succeeded", 60)?;
     let said = namespace.kubectl(&["logs", "version"])?;
     ensure!(said == concat!("valo ", env!("CARGO_PKG_VERSION")), "valo --version said {said:?}");
