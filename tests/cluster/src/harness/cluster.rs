@@ -51,7 +51,10 @@ impl Cluster {
     /// One of the programs that were built for the cluster: `kubectl`, `helm`, `kubeconform`.
     pub fn tool(&self, name: &str) -> Command {
         let mut command = program(self.home.join("tools").join(name));
-        command.env("KUBECONFIG", self.home.join("run/admin.kubeconfig"));
+        // What a cluster said of its kinds goes with it: the next one has the same address.
+        command
+            .env("KUBECONFIG", self.home.join("run/admin.kubeconfig"))
+            .env("KUBECACHEDIR", self.home.join("run/kubectl"));
         command
     }
 

@@ -7,9 +7,9 @@ use super::{
 };
 use anyhow::{Context, bail};
 use std::{
-    fmt::Write,
-    process,
-    sync::Arc,
+    fmt::{self, Write},
+    mem, process,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -17,11 +17,20 @@ use std::{
 /// How often what cannot be watched is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Undoes what a test did outside of its namespace.
+type Undo = Box<dyn FnOnce(&Namespace) -> anyhow::Result<()> + Send>;
+
 /// The namespace of a test, under the restricted level of Pod Security.
-#[derive(Debug)]
 pub struct Namespace {
     cluster: Arc<Cluster>,
     name: String,
+    afterwards: Mutex<Vec<Undo>>,
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Namespace").field(&self.name).finish()
+    }
 }
 
 impl Namespace {
@@ -29,7 +38,11 @@ impl Namespace {
     pub fn create(cluster: &Arc<Cluster>, test: &str) -> anyhow::Result<Self> {
         let short = test.rsplit("::").next().unwrap_or(test).replace('_', "-");
         // A second run on a kept cluster does not meet the first one's.
-        let namespace = Self { cluster: cluster.clone(), name: format!("{short:.50}-{}", process::id()) };
+        let namespace = Self {
+            cluster: cluster.clone(),
+            name: format!("{short:.50}-{}", process::id()),
+            afterwards: Mutex::default(),
+        };
         let name = &namespace.name;
         namespace.apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
@@ -114,14 +127,24 @@ impl Namespace {
         let _ = write!(dump, "\n--- kubectl {}\n{told}", arguments.join(" "));
     }
 
-    /// Removes it, without waiting until all in it is gone.
-    pub fn delete(self) -> anyhow::Result<()> {
+    /// Has something undone when the test is over: after a failure was looked into, unlike what a test drops. The last
+    /// thing asked for comes first.
+    pub fn afterwards(&self, undo: impl FnOnce(&Self) -> anyhow::Result<()> + Send + 'static) {
+        self.afterwards.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(undo));
+    }
+
+    /// Ends it after a good test, without waiting until all in it is gone.
+    pub fn end(self) -> anyhow::Result<()> {
+        let undos = mem::take(&mut *self.afterwards.lock().unwrap_or_else(PoisonError::into_inner));
+        for undo in undos.into_iter().rev() {
+            undo(&self)?;
+        }
         self.kubectl(&["delete", "namespace", &self.name, "--wait=false"]).map(drop)
     }
 
-    /// Removes it, unless what failed on it is to be looked at.
-    pub fn delete_failed(self) -> anyhow::Result<()> {
-        if kept() { Ok(()) } else { self.delete() }
+    /// Ends it after a failure, unless what failed is to be looked at.
+    pub fn end_failed(self) -> anyhow::Result<()> {
+        if kept() { Ok(()) } else { self.end() }
     }
 }
 

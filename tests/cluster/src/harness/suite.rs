@@ -90,13 +90,13 @@ impl Stage {
         let cluster = self.cluster.get().ok_or("the cluster is not up")?;
         let namespace = Namespace::create(cluster, name).map_err(|error| format!("{error:#}"))?;
         let told = match catch_unwind(AssertUnwindSafe(|| test(&namespace))) {
-            Ok(Ok(())) => return namespace.delete().map_err(|error| format!("{error:#}").into()),
+            Ok(Ok(())) => return namespace.end().map_err(|error| format!("{error:#}").into()),
             Ok(Err(error)) => format!("{error:#}"),
             // The panic itself is on standard error already.
             Err(_) => "panicked".to_owned(),
         };
         let told = format!("{told}\n{}", namespace.dump());
-        namespace.delete_failed().map_err(|error| format!("{told}\n{error:#}"))?;
+        namespace.end_failed().map_err(|error| format!("{told}\n{error:#}"))?;
         Err(told.into())
     }
 }

@@ -8,27 +8,14 @@ use std::fs;
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/manifests");
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/tests/resources/samples");
 
-/// The definitions of all kinds, and nobody's but this test's.
-struct Definitions<'a>(&'a Namespace);
-
-impl<'a> Definitions<'a> {
-    /// Creates them and waits until the API server serves them.
-    fn install(namespace: &'a Namespace) -> anyhow::Result<Self> {
-        let definitions = Self(namespace);
-        namespace.kubectl(&["apply", "--server-side", "--validate=strict", "--filename", MANIFESTS])?;
-        namespace.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "--filename", MANIFESTS])?;
-        Ok(definitions)
-    }
-}
-
-impl Drop for Definitions<'_> {
-    /// Waits for them: the next test installs its own.
-    fn drop(&mut self) {
-        if let Err(error) = self.0.kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "--filename", MANIFESTS])
-        {
-            eprintln!("{error:#}");
-        }
-    }
+/// Creates the definitions of all kinds, for one test only, and waits until the API server serves them.
+fn install(namespace: &Namespace) -> anyhow::Result<()> {
+    namespace.afterwards(|namespace| {
+        // Waits for them: the next test creates its own.
+        namespace.kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "--filename", MANIFESTS]).map(drop)
+    });
+    namespace.kubectl(&["apply", "--server-side", "--validate=strict", "--filename", MANIFESTS])?;
+    namespace.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "--filename", MANIFESTS]).map(drop)
 }
 
 /// The samples of the custom resources' own tests, each under a name of its own.
@@ -59,15 +46,18 @@ fn apply(namespace: &Namespace, object: &Value) -> anyhow::Result<()> {
 }
 
 pub fn are_accepted(namespace: &Namespace) -> anyhow::Result<()> {
-    let _definitions = Definitions::install(namespace)?;
+    install(namespace)?;
     let structural = r#"{range .items[*]}{.metadata.name}{" "}{.status.conditions[?(@.type=="NonStructuralSchema")].message}{"\n"}{end}"#;
     let complaints = namespace.get("customresourcedefinitions", structural)?;
-    ensure!(complaints.lines().all(|line| line.trim_end().ends_with("valo.network")), "schemas are not structural:\n{complaints}");
+    ensure!(
+        complaints.lines().all(|line| line.trim_end().ends_with("valo.network")),
+        "schemas are not structural:\n{complaints}"
+    );
     for sample in samples()? {
         apply(namespace, &sample)?;
         // Once more with a change: the rules for changes are priced and run too.
         let mut changed = sample.clone();
-        changed["metadata"]["labels"]["changed"] = "yes".into();
+        changed["metadata"]["labels"]["changed"] = "once".into();
         apply(namespace, &changed)?;
     }
     Ok(())
@@ -90,7 +80,7 @@ const WRONG: &[(&str, &str, &[&str], &str, &str)] = &[
 ];
 
 pub fn refuse_wrong_objects(namespace: &Namespace) -> anyhow::Result<()> {
-    let _definitions = Definitions::install(namespace)?;
+    install(namespace)?;
     for (kind, name, path, wrong, field) in WRONG {
         let object = with(sample(kind, name)?, path, wrong)?;
         let said = namespace.apply_refused(&serde_yaml::to_string(&object)?)?;
@@ -132,7 +122,7 @@ fn with(mut object: Value, path: &[&str], yaml: &str) -> anyhow::Result<Value> {
 }
 
 pub fn list_explain_and_scale(namespace: &Namespace) -> anyhow::Result<()> {
-    let _definitions = Definitions::install(namespace)?;
+    install(namespace)?;
     for sample in samples()? {
         apply(namespace, &sample)?;
     }
@@ -166,6 +156,8 @@ fn lists(listed: &str, object: &Value, namespace: &str) -> bool {
 /// `kubectl explain` has a sentence for every kind, and for every field of every specification.
 fn explained(namespace: &Namespace) -> anyhow::Result<()> {
     for kind in ["networks", "nodetiers", "wallets", "jobcontracts", "shardgroups", "consensuskeyreservations"] {
+        // The API server publishes schemas a moment after it serves the kind.
+        namespace.until("kubectl explains it", 10, || Ok(namespace.kubectl(&["explain", kind]).is_ok()))?;
         let whole = namespace.kubectl(&["explain", kind, "--recursive"])?;
         ensure!(!whole.contains("<empty>"), "{kind} has no description:\n{whole}");
         let said = namespace.kubectl(&["explain", &format!("{kind}.spec")])?;
