@@ -1,6 +1,7 @@
 # Machines and processes. The control plane and each node are a "machine": a set of namespaces (net, mount, pid, uts,
 # ipc) under an init. Killing that init takes its processes, mounts, interfaces and firewall rules with it.
 #
+# An init carries VALO_TESTBED in its environment, by which it is found even if whoever booted it was stopped half-way.
 # A pid file holds "PID STARTTIME", so that a pid which was given out again is never taken for ours.
 
 started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -24,11 +25,19 @@ inside() { # MACHINE COMMAND…: run in its namespaces
   nsenter -t "$init" -m -n -p -u -i -- "$@"
 }
 
+inits() { grep -lszxF "VALO_TESTBED=$DIR" /proc/[0-9]*/environ | cut -d/ -f3; }   # of every machine
+
+no_inits() { # all machines without power
+  local all
+  all=$(inits) || true
+  [ -z "$all" ] || { echo "$all" | xargs kill -9; return 1; }
+}
+
 boot() { # MACHINE: an init in fresh namespaces
   local machine=$1 home=$RUN/$1 parent init
   gone "$machine" || return 0
   mkdir -p "$home" "$RUN/volumes" "$RUN/log/$machine" /var/lib/{cni,kubelet}
-  setsid unshare --mount --net --pid --uts --ipc --fork --mount-proc --propagation private \
+  VALO_TESTBED=$DIR setsid unshare --mount --net --pid --uts --ipc --fork --mount-proc --propagation private \
     bash -ec '
       cd "$1"; hostname "$2"
       mount --make-rshared /
