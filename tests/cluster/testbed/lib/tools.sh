@@ -8,7 +8,7 @@ KUBE=(kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet k
 
 # go ARG…: a Go that is new enough, with its caches beside the tools.
 go() {
-  GOMODCACHE=$DIR/go/mod GOCACHE=$DIR/go/build GOFLAGS="-buildvcs=false -modcacherw" GOTOOLCHAIN=local CGO_ENABLED=0 \
+  GOROOT="" GOMODCACHE=$DIR/go/mod GOCACHE=$DIR/go/build GOFLAGS="-buildvcs=false -modcacherw" GOTOOLCHAIN=local CGO_ENABLED=0 \
     "$GO" "$@"
 }
 
