@@ -17,6 +17,9 @@ use std::{
 /// How often what cannot be watched is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Label of the namespaces of tests.
+const TEST: &str = "valo.test/test";
+
 /// Undoes what a test did outside of its namespace.
 type Undo = Box<dyn FnOnce(&Namespace) -> anyhow::Result<()> + Send>;
 
@@ -43,10 +46,9 @@ impl Namespace {
             name: format!("{short:.50}-{}", process::id()),
             afterwards: Mutex::default(),
         };
-        let name = &namespace.name;
-        namespace.apply(&format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
-        ))?;
+        let labels = format!("{TEST}: {short:.60}, pod-security.kubernetes.io/enforce: restricted");
+        let metadata = format!("{{name: {}, labels: {{{labels}}}}}", namespace.name);
+        namespace.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {metadata}}}"))?;
         namespace.kubectl(&["wait", "--for=create", "--timeout=30s", "serviceaccount/default"])?;
         Ok(namespace)
     }
@@ -103,28 +105,41 @@ impl Namespace {
         }
     }
 
-    /// What there is to see after a failure: objects, events, and the last words of every container.
+    /// What there is to see after a failure, here and in the namespaces that are of no test, such as an operator's:
+    /// objects, events, and the last words of every container.
     pub fn dump(&self) -> String {
-        let mut dump = format!("namespace {}", self.name);
-        for arguments in [
-            ["get", "all,pvc,networkpolicies", "--output=wide"].as_slice(),
-            &["get", "valo", "--output=wide"],
-            &["get", "events", "--sort-by=.lastTimestamp"],
-            &["describe", "pods"],
-        ] {
-            self.tell(&mut dump, arguments);
-        }
-        let pods = self.kubectl(&["get", "pods", "--output=name"]).unwrap_or_default();
-        for pod in pods.lines() {
-            self.tell(&mut dump, &["logs", pod, "--all-containers", "--prefix", "--tail=40"]);
+        let shared = self.kubectl(&[
+            "get",
+            "namespaces",
+            "--selector",
+            &format!("!{TEST}"),
+            "--output=jsonpath={.items[*].metadata.name}",
+        ]);
+        let shared = shared.unwrap_or_default();
+        let shared = shared.split_whitespace().filter(|name| *name != "default" && !name.starts_with("kube-"));
+        let mut dump = String::new();
+        for name in [self.name.as_str()].into_iter().chain(shared) {
+            for arguments in [
+                ["get", "all,pvc,networkpolicies", "--output=wide"].as_slice(),
+                &["get", "valo", "--output=wide"],
+                &["get", "events", "--sort-by=.lastTimestamp"],
+                &["describe", "pods"],
+            ] {
+                self.tell(&mut dump, name, arguments);
+            }
+            let pods = self.kubectl(&["get", "pods", "--namespace", name, "--output=name"]).unwrap_or_default();
+            for pod in pods.lines() {
+                self.tell(&mut dump, name, &["logs", pod, "--all-containers", "--prefix", "--tail=40"]);
+            }
         }
         dump
     }
 
-    fn tell(&self, dump: &mut String, arguments: &[&str]) {
-        let told = self.kubectl(arguments).unwrap_or_else(|error| format!("{error:#}"));
+    fn tell(&self, dump: &mut String, namespace: &str, arguments: &[&str]) {
+        let told = self.kubectl(&[&["--namespace", namespace], arguments].concat());
+        let told = told.unwrap_or_else(|error| format!("{error:#}"));
         // Writing into a text does not fail.
-        let _ = write!(dump, "\n--- kubectl {}\n{told}", arguments.join(" "));
+        let _ = write!(dump, "\n--- kubectl --namespace {namespace} {}\n{told}", arguments.join(" "));
     }
 
     /// Has something undone when the test is over: after a failure was looked into, unlike what a test drops. The last
