@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         .alone("custom_resources::refuse_wrong_objects", custom_resources::refuse_wrong_objects)
         .alone("custom_resources::list_explain_and_scale", custom_resources::list_explain_and_scale)
         .test("images::the_node_runs_restricted", images::the_node_runs_restricted)
+        .test("images::a_network_computes_restricted", images::a_network_computes_restricted)
         .alone("testbed::a_node_loses_power_and_comes_back", testbed::a_node_loses_power_and_comes_back);
     suite.run(Cluster::up)
 }
