@@ -63,52 +63,81 @@ pub fn are_accepted(namespace: &Namespace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Objects that are wrong in one field, as kind and name of the sample, path, wrong value, and what names the field.
-const WRONG: &[(&str, &str, &[&str], &str, &str)] = &[
-    ("Network", "demo", &["chain", "preset"], "fast", "spec.chain.preset"),
-    ("Network", "demo", &["chain", "validators"], "[]", "spec.chain.validators"),
-    ("Network", "demo", &["join"], "{genesisHash: ab}", "spec.join.genesisHash"),
-    ("Network", "demo", &["colour"], "red", "spec.colour"),
-    ("NodeTier", "workers", &["replicas"], "-1", "spec.replicas"),
-    ("NodeTier", "workers", &["role"], "validator", "spec.tier"),
-    ("NodeTier", "workers", &["stake"], "{perNode: \"1\", walletRef: {name: alice}}", "spec.stake"),
-    ("NodeTier", "workers", &["storage", "size"], "much", "spec.storage.size"),
-    ("Wallet", "bob", &["fundFrom", "amount"], "\"-1\"", "spec.fundFrom.amount"),
-    ("JobContract", "digits", &["budget"], "many", "spec.budget"),
-    ("JobContract", "digits", &["deadline"], "soon", "spec.deadline"),
-    ("JobContract", "digits", &["stages"], "[]", "spec.stages"),
+/// A sample with one field changed, which has to be refused.
+struct Wrong {
+    kind: &'static str,
+    /// The sample's name, or its beginning.
+    name: &'static str,
+    /// The field, below `spec`.
+    path: &'static [&'static str],
+    /// Its wrong value, as YAML.
+    value: &'static str,
+    /// What the refusal has to name.
+    says: &'static str,
+}
+
+const fn wrong(
+    kind: &'static str,
+    name: &'static str,
+    path: &'static [&'static str],
+    value: &'static str,
+    says: &'static str,
+) -> Wrong {
+    Wrong { kind, name, path, value, says }
+}
+
+/// Refused when it is new.
+const NEW: &[Wrong] = &[
+    wrong("Network", "demo", &["chain", "preset"], "fast", "spec.chain.preset"),
+    wrong("Network", "demo", &["chain", "validators"], "[]", "spec.chain.validators"),
+    wrong("Network", "demo", &["join"], "{genesisHash: ab}", "spec.join.genesisHash"),
+    wrong("Network", "demo", &["colour"], "red", "spec.colour"),
+    wrong("NodeTier", "workers", &["replicas"], "-1", "spec.replicas"),
+    wrong("NodeTier", "workers", &["role"], "validator", "spec.tier"),
+    wrong("NodeTier", "workers", &["stake"], "{perNode: \"1\", walletRef: {name: alice}}", "spec.stake"),
+    wrong("NodeTier", "workers", &["storage", "size"], "much", "spec.storage.size"),
+    wrong("Wallet", "bob", &["fundFrom", "amount"], "\"-1\"", "spec.fundFrom.amount"),
+    wrong("JobContract", "digits", &["budget"], "many", "spec.budget"),
+    wrong("JobContract", "digits", &["deadline"], "soon", "spec.deadline"),
+    wrong("JobContract", "digits", &["stages"], "[]", "spec.stages"),
+];
+
+/// Refused because it was something else.
+const CHANGED: &[Wrong] = &[
+    wrong("Network", "demo", &["chain", "name"], "other", "spec.chain is immutable"),
+    wrong("NodeTier", "workers", &["role"], "full", "spec.role is immutable"),
+    wrong("NodeTier", "workers", &["networkRef", "name"], "other", "spec.networkRef is immutable"),
+    wrong("Wallet", "bob", &["networkRef", "name"], "other", "spec.networkRef is immutable"),
+    wrong("JobContract", "digits", &["budget"], "\"6\"", "spec.budget is immutable"),
+    wrong("ConsensusKeyReservation", "abab", &["holder", "pod"], "validators-1", "spec is immutable"),
 ];
 
 pub fn refuse_wrong_objects(namespace: &Namespace) -> anyhow::Result<()> {
     install(namespace)?;
-    for (kind, name, path, wrong, field) in WRONG {
-        let object = with(sample(kind, name)?, path, wrong)?;
-        let said = namespace.apply_refused(&serde_yaml::to_string(&object)?)?;
-        ensure!(
-            said.contains(field),
-            "{kind} with {}: {wrong} was refused without a word of {field}:\n{said}",
-            path.join(".")
-        );
+    for new in NEW {
+        new.refused(namespace)?;
     }
-    // And what must not change once it is there.
-    for (kind, name, path, other) in [
-        ("Network", "demo", ["chain", "name"].as_slice(), "other"),
-        ("NodeTier", "workers", &["role"], "full"),
-        ("NodeTier", "workers", &["networkRef", "name"], "other"),
-        ("Wallet", "bob", &["networkRef", "name"], "other"),
-        ("JobContract", "digits", &["budget"], "\"6\""),
-        ("ConsensusKeyReservation", "abab", &["holder", "pod"], "validators-1"),
-    ] {
-        let object = sample(kind, name)?;
-        apply(namespace, &object)?;
-        let changed = with(object, path, other)?;
-        let said = namespace.apply_refused(&serde_yaml::to_string(&changed)?)?;
-        ensure!(
-            said.contains("immutable") || said.contains("spec."),
-            "{kind}: the change of {path:?} was refused with:\n{said}"
-        );
+    for changed in CHANGED {
+        apply(namespace, &sample(changed.kind, changed.name)?)?;
+        changed.refused(namespace)?;
     }
     Ok(())
+}
+
+impl Wrong {
+    fn refused(&self, namespace: &Namespace) -> anyhow::Result<()> {
+        let object = with(sample(self.kind, self.name)?, self.path, self.value)?;
+        let said = namespace.apply_refused(&serde_yaml::to_string(&object)?)?;
+        let field = self.path.join(".");
+        ensure!(
+            said.contains(self.says),
+            "{}: {field}: {} was refused without {:?}:\n{said}",
+            self.kind,
+            self.value,
+            self.says
+        );
+        Ok(())
+    }
 }
 
 /// An object with a field of its specification set to some YAML.
