@@ -25,15 +25,6 @@ test: ## every test: unit, property, golden, snapshots, simulator, processes, ex
 test-long: ## the same with many more seeds and cases
 	@VALO_LONG=1 scripts/test.sh
 
-cluster-up: ## a real Kubernetes on this machine, as root; NODES=n (see docs/test-cluster.md)
-	@tests/cluster/testbed/cluster up $(if $(NODES),--nodes $(NODES))
-
-cluster-down: ## take it down
-	@tests/cluster/testbed/cluster down
-
-cluster-test: ## the promises made to users of Kubernetes, on a cluster of its own, as root; TESTS=name
-	@scripts/cluster-test.sh $(TESTS)
-
 lint: ## formatting and clippy; generated files are held by the tests
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --exclude valo-crds --all-targets -- -D warnings
@@ -44,6 +35,15 @@ fmt: ## format the code
 
 bench: build ## measure a real network on this machine and print the table
 	@$(VALO) bench
+
+cluster-up: ## a real Kubernetes on this machine, as root; NODES=n (see docs/test-cluster.md)
+	@tests/cluster/testbed/cluster up $(if $(NODES),--nodes $(NODES))
+
+cluster-down: ## take it down
+	@tests/cluster/testbed/cluster down
+
+cluster-test: ## the promises made to users of Kubernetes, on a cluster of its own, as root; TESTS=name
+	@scripts/cluster-test.sh $(TESTS)
 
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
