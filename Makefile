@@ -5,10 +5,10 @@ CARGO := cargo
 VALO := $(CARGO_TARGET_DIR)/debug/valo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-long lint fmt bench examples generate clean
+.PHONY: help deps build demo test test-long cluster-up cluster-down cluster-test lint fmt bench examples generate clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install what the build needs (Debian, Ubuntu; elsewhere it names it)
 	@scripts/deps.sh
@@ -36,6 +36,15 @@ fmt: ## format the code
 
 bench: build ## measure a real network on this machine and print the table
 	@$(VALO) bench
+
+cluster-up: ## a real Kubernetes on this machine, as root; NODES=n (see docs/test-cluster.md)
+	@tests/cluster/testbed/cluster up $(if $(NODES),--nodes $(NODES))
+
+cluster-down: ## take it down
+	@tests/cluster/testbed/cluster down
+
+cluster-test: ## the promises made to users of Kubernetes, on a cluster of its own, as root; TESTS=name
+	@scripts/cluster-test.sh $(TESTS)
 
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all

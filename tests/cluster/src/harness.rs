@@ -1,0 +1,10 @@
+//! What tests of a cluster need, and nothing that knows of Valo.
+
+mod cluster;
+mod command;
+mod namespace;
+mod suite;
+
+pub use cluster::Cluster;
+pub use namespace::Namespace;
+pub use suite::Suite;

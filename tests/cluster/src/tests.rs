@@ -1,0 +1,5 @@
+//! The promises, one file for each subject.
+
+pub mod custom_resources;
+pub mod images;
+pub mod testbed;
