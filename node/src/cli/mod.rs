@@ -18,6 +18,11 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
+use crate::{
+    consensus::{StartError, signed::SignedError},
+    node::ConfigError,
+    storage::StorageError,
+};
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use context::Context;
@@ -35,9 +40,31 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let head = console::style("error:").for_stderr().red().bold();
             let _ = writeln!(std::io::stderr(), "{head} {}", output::error_line(&error));
-            ExitCode::FAILURE
+            if is_final(&error) { ExitCode::from(FINAL) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Exit code of a node that would fail the same way if it were started again.
+const FINAL: u8 = 3;
+
+/// Whether a node does not start because its files are not what they should be, or do not belong together.
+fn is_final(error: &anyhow::Error) -> bool {
+    let signed = |error: &SignedError| error.is_final();
+    error.chain().any(|cause| {
+        cause.is::<ConfigError>()
+            || matches!(
+                cause.downcast_ref(),
+                Some(
+                    StorageError::OtherNetwork { .. }
+                        | StorageError::Newer { .. }
+                        | StorageError::Older { .. }
+                        | StorageError::NotStorage { .. }
+                )
+            )
+            || cause.downcast_ref().is_some_and(signed)
+            || matches!(cause.downcast_ref(), Some(StartError::Signed(error)) if signed(error))
+    })
 }
 
 /// The tree of commands, as it is named in help: `kubectl valo` when kubectl called it.

@@ -2,7 +2,8 @@
 
 use crate::{
     cli::{context::Context, devnet::Ready, output::Format, output::print},
-    node::{DataFolder, Node},
+    network::HostPort,
+    node::{DataFolder, Files, Node},
 };
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,6 +12,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
+use valo_protocol::GenesisHash;
 
 /// How long a node whose parent has gone may take: more than it needs to stop in order.
 const LAST: Duration = Duration::from_secs(18);
@@ -19,10 +21,16 @@ const EXAMPLES: &str = "\
 Examples:
   valo init --home node --genesis genesis.json --peer 203.0.113.4:7001
   valo run --home node
+  valo run --home /data --config /etc/valo/config.yaml --genesis /etc/valo/genesis.json \\
+    --key /etc/valo-key/node.key
+
+In a container the three files are mounted, and `valo init` is not needed.
 
 Runs in the foreground. Ctrl-C or SIGTERM stops it in order; what was finalized is on disk at
 any moment.
-VALO_LOG sets what is logged, as in VALO_LOG=debug,libp2p=warn.";
+VALO_LOG sets what is logged, as in VALO_LOG=debug,libp2p=warn.
+Exit code 3: key, genesis and data folder do not belong together, or a file is not what it should be;
+starting it again does not help.";
 
 /// `valo run`
 #[derive(Debug, Args)]
@@ -31,6 +39,24 @@ pub struct Arguments {
     /// Data folder of the node: `valo init` makes one
     #[arg(long, value_name = "FOLDER")]
     home: PathBuf,
+    /// Configuration, if it is not config.yaml in the data folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Genesis document of the chain, if it is not genesis.json in the data folder
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Hash that the genesis must have, from a source you trust
+    #[arg(long, value_name = "HASH")]
+    genesis_hash: Option<GenesisHash>,
+    /// File with the node's key, if it is not node.key in the data folder
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Name of the node in logs, in place of the one in the configuration
+    #[arg(long)]
+    name: Option<String>,
+    /// UDP address that others should use, host:port, in place of those in the configuration
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Vec<HostPort>,
     /// Stop when standard input closes: whoever started it has gone
     #[arg(long, hide = true)]
     with_parent: bool,
@@ -50,9 +76,18 @@ impl Arguments {
             }
         };
         tokio::pin!(parent_gone);
-        let folder = DataFolder::new(&self.home);
+        let files = Files { config: self.config, genesis: self.genesis, key: self.key };
+        let folder = DataFolder::new(&self.home).with(files);
+        let mut config = folder.config()?;
+        if let Some(hash) = self.genesis_hash {
+            folder.genesis_of(hash)?;
+        }
+        config.name = self.name.unwrap_or(config.name);
+        if !self.advertise.is_empty() {
+            config.network.advertise = self.advertise;
+        }
         let node = tokio::select! {
-            node = Node::start(&folder) => node?,
+            node = Node::start(&folder, config) => node?,
             () = &mut parent_gone => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
