@@ -118,7 +118,7 @@ fn mount() -> tempfile::TempDir {
 fn pod(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_valo"));
     command.args(["run", "--name", "demo-0", "--home"]).arg(root.join("data"));
-    for (flag, file) in [("--config", "config.yaml"), ("--genesis", "genesis.json"), ("--key", "node.key")] {
+    for (flag, file) in [("--config", "config.yaml"), ("--genesis", "genesis.json"), ("--node-key", "node.key")] {
         command.arg(flag).arg(root.join(file));
     }
     command.env_clear().stdin(Stdio::null());

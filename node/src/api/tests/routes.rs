@@ -74,7 +74,7 @@ async fn a_loop_that_hangs_is_named() {
     let node = TestNode::start().await;
     let turn = node.worker.turn();
     node.client.health().await.unwrap();
-    node.worker.set(std::time::Instant::now().checked_sub(std::time::Duration::from_secs(60)));
+    node.worker.set(std::time::Instant::now().checked_sub(Duration::from_secs(60)));
     let problem = problem(&node, "/healthz").await;
     assert_eq!((problem.status, problem.code.as_str()), (503, "stuck"));
     assert_eq!(problem.reason, Some(serde_json::json!({ "part": "worker" })));

@@ -68,7 +68,7 @@ struct Create {
     stake: Option<Amount>,
     /// Where it is reached: tcp://host:port for consensus, udp://host:port for everything else
     #[arg(long, value_name = "ADDRESS", value_parser = endpoint)]
-    endpoint: Vec<Endpoint>,
+    address: Vec<Endpoint>,
     /// How many days it is good for
     #[arg(long, default_value_t = 30)]
     days: u64,
@@ -152,7 +152,7 @@ impl Create {
             node: self.node,
             role,
             stake,
-            endpoints: endpoints(self.endpoint)?,
+            endpoints: endpoints(self.address)?,
             expires: Timestamp(now().0.saturating_add(lifetime)),
         };
         let SignedGrant { grant, signature } = grant.sign(&session.genesis(), &context.secret_key()?);

@@ -72,7 +72,7 @@ enum Command {
         /// Where it is reached: tcp://host:port for consensus, udp://host:port for everything else. In place of all it
         /// had
         #[arg(long, value_name = "ADDRESS", value_parser = grant::endpoint)]
-        endpoint: Vec<Endpoint>,
+        address: Vec<Endpoint>,
         /// Shards it runs at a time
         #[arg(long)]
         slots: Option<u16>,
@@ -124,13 +124,10 @@ impl Arguments {
                 context.confirm(&format!("Pay {stake} VALO of stake, which will belong to account {owner}?"))?;
                 perform(context, &client, Action::RegisterNode { grant }).await
             }
-            Command::Update { node, endpoint, slots } => {
-                anyhow::ensure!(
-                    !endpoint.is_empty() || slots.is_some(),
-                    "nothing to change: give --endpoint or --slots"
-                );
+            Command::Update { node, address, slots } => {
+                anyhow::ensure!(!address.is_empty() || slots.is_some(), "nothing to change: give --address or --slots");
                 let node = client.node(node).await?.id;
-                let endpoints = if endpoint.is_empty() { None } else { Some(grant::endpoints(endpoint)?) };
+                let endpoints = if address.is_empty() { None } else { Some(grant::endpoints(address)?) };
                 perform(context, &client, Action::UpdateNode { node, slots, endpoints }).await
             }
             Command::Drain { node } => {

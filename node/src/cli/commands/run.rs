@@ -22,7 +22,7 @@ Examples:
   valo init --home node --genesis genesis.json --peer 203.0.113.4:7001
   valo run --home node
   valo run --home /data --config /etc/valo/config.yaml --genesis /etc/valo/genesis.json \\
-    --key /etc/valo-key/node.key
+    --node-key /etc/valo-key/node.key
 
 In a container the three files are mounted, and `valo init` is not needed.
 
@@ -50,7 +50,7 @@ pub struct Arguments {
     genesis_hash: Option<GenesisHash>,
     /// File with the node's key, if it is not node.key in the data folder
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    node_key: Option<PathBuf>,
     /// Name of the node in logs, in place of the one in the configuration
     #[arg(long)]
     name: Option<String>,
@@ -76,7 +76,7 @@ impl Arguments {
             }
         };
         tokio::pin!(parent_gone);
-        let files = Files { config: self.config, genesis: self.genesis, key: self.key };
+        let files = Files { config: self.config, genesis: self.genesis, key: self.node_key };
         let folder = DataFolder::new(&self.home).with(files);
         let mut config = folder.config()?;
         if let Some(hash) = self.genesis_hash {
