@@ -167,14 +167,14 @@ fn a_node_starts_in_a_pod_from_mounted_files_and_writes_its_volume_only() {
 fn a_node_that_is_told_to_stop_while_it_starts_stops_and_starts_again() {
     let root = mount();
     for _ in 0..2 {
-        let mut node = Running(pod(root.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        // Its first trace: it listens for signals, and nothing serves yet.
-        while !root.path().join("data/db").exists() {
-            assert!(node.0.try_wait().unwrap().is_none(), "it ended by itself");
-            std::thread::yield_now();
-        }
+        let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        // In the middle of its start.
+        let mut log = BufReader::new(node.0.stderr.take().unwrap()).lines();
+        assert!(log.any(|line| line.unwrap().contains("network bound")), "it ended by itself");
         terminate(&node);
-        assert_eq!(node.0.wait().unwrap().code(), Some(0));
+        log.for_each(drop);
+        let ended = node.0.wait().unwrap();
+        assert_eq!(ended.code(), Some(0), "{ended}");
     }
     let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     assert!(get(&serves(&mut node), "/healthz").starts_with("HTTP/1.1 200"));
