@@ -169,12 +169,12 @@ fn a_node_that_is_told_to_stop_while_it_starts_stops_and_starts_again() {
     for _ in 0..2 {
         let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
         // In the middle of its start.
-        let mut log = BufReader::new(node.0.stderr.take().unwrap()).lines();
-        assert!(log.any(|line| line.unwrap().contains("network bound")), "it ended by itself");
+        let mut log = BufReader::new(node.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(log.any(|line| line.contains("network bound")), "it ended by itself");
         terminate(&node);
-        log.for_each(drop);
+        let rest: Vec<String> = log.collect();
         let ended = node.0.wait().unwrap();
-        assert_eq!(ended.code(), Some(0), "{ended}");
+        assert_eq!(ended.code(), Some(0), "{ended}: {rest:?}");
     }
     let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     assert!(get(&serves(&mut node), "/healthz").starts_with("HTTP/1.1 200"));

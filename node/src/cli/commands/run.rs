@@ -14,8 +14,10 @@ use tokio::{
 };
 use valo_protocol::GenesisHash;
 
+/// How long a node that is told to stop may take to start, so as to stop in order.
+const START: Duration = Duration::from_secs(10);
 /// How long a node whose parent has gone may take: more than it needs to stop in order.
-const LAST: Duration = Duration::from_secs(18);
+const LAST: Duration = Duration::from_secs(28);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,11 +88,24 @@ impl Arguments {
         if !self.advertise.is_empty() {
             config.network.advertise = self.advertise;
         }
-        let node = tokio::select! {
-            node = Node::start(&folder, config) => node?,
-            () = &mut parent_gone => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+        let starting = Node::start(&folder, config);
+        tokio::pin!(starting);
+        let started = tokio::select! {
+            node = &mut starting => Some(node?),
+            () = &mut parent_gone => None,
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+        };
+        // Told to stop while it starts: it starts and stops, so that nothing is left half made.
+        let Some(node) = started else {
+            return match tokio::time::timeout(START, starting).await {
+                Ok(Ok(node)) => Ok(node.stop().await?),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = format!("{error:#}"), "stopped before it had started");
+                    Ok(())
+                }
+                Err(_) => Ok(()),
+            };
         };
         let ready = Ready { key: node.key(), api: node.api() };
         match context.output.format {
