@@ -121,7 +121,8 @@ fn pod(root: &Path) -> Command {
     for (flag, file) in [("--config", "config.yaml"), ("--genesis", "genesis.json"), ("--node-key", "node.key")] {
         command.arg(flag).arg(root.join(file));
     }
-    command.env_clear().stdin(Stdio::null());
+    // No home; what lies where a user's profiles would be is none of its business.
+    command.env_clear().env("VALO_HOME", root).stdin(Stdio::null());
     command
 }
 

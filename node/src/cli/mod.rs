@@ -26,6 +26,7 @@ use crate::{
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use context::Context;
+use output::Output;
 use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
 
 /// Runs the command line of this process.
@@ -87,8 +88,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         return arguments.run(tree(None));
     }
     logs::start(&global, matches!(command, Command::Run(_)));
-    let context = Context::new(global)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Command::Run(arguments) = command {
+        // A node has no user: in a container there is no home, and profiles are no matter of its.
+        return runtime.block_on(arguments.run(&Output::new(&global)));
+    }
+    let context = Context::new(global)?;
     runtime.block_on(async {
         match command {
             Command::Key(arguments) => arguments.run(&context.with_profile()?),
@@ -107,9 +112,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Stake(arguments) => arguments.run(&context.with_profile()?).await,
             Command::Genesis(arguments) => arguments.run(&context),
             Command::Init(arguments) => arguments.run(&context),
-            Command::Run(arguments) => arguments.run(&context).await,
             Command::Bench(arguments) => arguments.run(&context).await,
-            Command::Completions(_) => Ok(()),
+            Command::Run(_) | Command::Completions(_) => Ok(()),
         }
     })
 }

@@ -1,7 +1,10 @@
 //! `valo run`: a node, from its data folder, until it is stopped.
 
 use crate::{
-    cli::{context::Context, devnet::Ready, output::Format, output::print},
+    cli::{
+        devnet::Ready,
+        output::{Format, Output, print},
+    },
     network::HostPort,
     node::{DataFolder, Files, Node},
 };
@@ -66,7 +69,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Runs the command.
-    pub async fn run(self, context: &Context) -> anyhow::Result<()> {
+    pub async fn run(self, output: &Output) -> anyhow::Result<()> {
         // Listened for before anything starts, so that no signal is lost.
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
@@ -108,9 +111,9 @@ impl Arguments {
             };
         };
         let ready = Ready { key: node.key(), api: node.api() };
-        match context.output.format {
+        match output.format {
             Format::Table => print(format_args!("node {} serves at http://{}", ready.key.short(), ready.api))?,
-            _ => context.output.show(&ready, String::new)?,
+            _ => output.show(&ready, String::new)?,
         }
         let failure = tokio::select! {
             reason = node.failed() => Some(reason),
