@@ -53,7 +53,8 @@ const FINAL: u8 = 3;
 fn is_final(error: &anyhow::Error) -> bool {
     let signed = |error: &SignedError| error.is_final();
     error.chain().any(|cause| {
-        cause.is::<ConfigError>()
+        // A file that is not there may come.
+        cause.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::Read { .. }))
             || matches!(
                 cause.downcast_ref(),
                 Some(
