@@ -90,6 +90,7 @@ fn genesis(accounts: u64, validator: &SecretKey) -> Arc<Genesis> {
         version: Genesis::VERSION,
         chain: BoundedString::new("bench").unwrap(),
         time: Timestamp(1000),
+        fully_connected: false,
         parameters: Parameters::preset(Preset::Dev),
         accounts: BoundedVec::new(accounts).unwrap(),
         tiers: BoundedVec::default(),

@@ -9,5 +9,6 @@ pub mod consensus;
 pub mod mempool;
 pub mod network;
 pub mod node;
+pub mod pulse;
 pub mod storage;
 pub mod worker;

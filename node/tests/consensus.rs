@@ -17,7 +17,8 @@ use std::{
 use tokio::{sync::broadcast, time::timeout};
 use valo::{
     chain::{BlockStore, FinalizedBlock, MemoryDisk, NoTransactions, Wake},
-    consensus::{Config, Consensus, start},
+    consensus::{Config, Consensus, Peers, start},
+    network::HostPort,
 };
 use valo_protocol::{
     AccountNumber, Amount, Genesis, Height, Parameters, SecretKey, Timestamp,
@@ -62,6 +63,7 @@ fn genesis(keys: &[SecretKey], parameters: Parameters) -> Genesis {
         version: Genesis::VERSION,
         chain: BoundedString::new("test").unwrap(),
         time: clock(),
+        fully_connected: true,
         parameters,
         accounts: BoundedVec::new(accounts).unwrap(),
         tiers: BoundedVec::default(),
@@ -97,7 +99,16 @@ impl Network {
         let validators = self.machines.iter().take(self.genesis.nodes.len());
         let others = validators.enumerate().filter(|(other, _)| *other != index);
         let peers = others.map(|(_, machine)| machine.listen.to_string()).collect();
-        let log: PathBuf = self.folder.path().join(format!("{index}")).join("votes");
+        self.run_with(index, peers).await;
+    }
+
+    /// The file of the engine's log.
+    fn log(&self, index: usize) -> PathBuf {
+        self.folder.path().join(format!("{index}")).join("votes")
+    }
+
+    async fn run_with(&mut self, index: usize, peers: Vec<String>) {
+        let log = self.log(index);
         let machine = &mut self.machines[index];
         let config = Config {
             genesis: self.genesis.clone(),
@@ -105,7 +116,7 @@ impl Network {
             name: format!("v{index}"),
             listen: machine.listen,
             peers,
-            fully_connected: true,
+            signed: log.with_extension("signed"),
             log,
         };
         let disk = machine.disk.clone();
@@ -255,4 +266,91 @@ async fn all_stopped_at_once_go_on_from_where_they_were() {
     }
     network.reach(0, Height(100)).await;
     network.stop_all().await;
+}
+
+fn quick() -> Parameters {
+    Parameters {
+        idle_interval: valo_protocol::Duration(60),
+        min_interval: valo_protocol::Duration(10),
+        ..Parameters::preset(Preset::Dev)
+    }
+}
+
+/// The addresses of validators as the registry would have them: by name.
+fn registered(network: &Network, machines: impl IntoIterator<Item = usize>) -> Peers {
+    let entry = |index: usize| {
+        let machine = &network.machines[index];
+        (machine.key.public(), vec![HostPort::Name("localhost".to_owned(), machine.listen.port())])
+    };
+    machines.into_iter().map(entry).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_one_peer_finds_the_others_by_the_registry_and_names_that_do_not_resolve_disturb_nobody() {
+    trace();
+    let mut network = Network::start(4, 1, quick()).await;
+    network.reach(0, Height(5)).await;
+    // The fourth validator comes back with new peers: the name of one, and one that has no address yet.
+    network.stop(3).await;
+    let first = format!("localhost:{}", network.machines[0].listen.port());
+    network.run_with(3, vec!["not-yet.invalid:7001".to_owned(), first]).await;
+    network.node(3).registry().send_replace(registered(&network, 0..3));
+    // The follower knows nobody but by the registry.
+    network.stop(4).await;
+    network.run_with(4, Vec::new()).await;
+    network.node(4).registry().send_replace(registered(&network, 0..4));
+    // The one that the fourth was given is gone, and with it the connections of those that knew only it.
+    network.stop(0).await;
+    let here = network.height(1);
+    network.reach(3, Height(here.0 + 5)).await;
+    network.reach(4, Height(here.0 + 5)).await;
+    network.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn validators_that_lose_their_logs_contradict_nothing_that_they_signed() {
+    trace();
+    let mut network = Network::start(4, 0, quick()).await;
+    for round in 1..4u64 {
+        network.reach(0, Height(round * 10)).await;
+        network.stop_all().await;
+        for machine in 0..4 {
+            std::fs::remove_file(network.log(machine)).unwrap();
+            network.run(machine).await;
+        }
+    }
+    network.reach(0, Height(40)).await;
+    network.stop_all().await;
+    for machine in 0..4 {
+        // What a validator said twice would be here in two ways.
+        let text = std::fs::read_to_string(network.log(machine).with_extension("signed")).unwrap();
+        let steps = text.lines().skip(1).map(|line| line.split(' ').take(3).collect::<Vec<_>>());
+        let mut steps: Vec<_> = steps.collect();
+        let all = steps.len();
+        steps.sort();
+        steps.dedup();
+        assert_eq!(steps.len(), all, "machine {machine}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_whose_state_is_lost_does_not_vote_until_it_is_where_it_signed() {
+    trace();
+    let mut network = Network::start(4, 0, quick()).await;
+    network.reach(3, Height(20)).await;
+    network.stop(3).await;
+    let signed = network.log(3).with_extension("signed");
+    let before = std::fs::read_to_string(&signed).unwrap();
+    network.machines[3].disk = MemoryDisk::with_genesis(&network.genesis).unwrap();
+    std::fs::remove_file(network.log(3)).unwrap();
+    network.run(3).await;
+    let ended = timeout(PATIENCE, network.node(3).ended()).await.unwrap();
+    assert!(ended.unwrap_err().contains("start it again to vote"));
+    assert_eq!(std::fs::read_to_string(&signed).unwrap(), before, "it signed nothing on the way");
+    network.stop(3).await;
+    network.run(3).await;
+    let here = network.height(0);
+    network.reach(3, Height(here.0 + 10)).await;
+    network.stop_all().await;
+    assert!(std::fs::read_to_string(&signed).unwrap().len() > before.len(), "it votes again");
 }

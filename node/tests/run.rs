@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::{
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    fs,
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -32,6 +34,7 @@ fn folder(home: &Path, consensus: SocketAddr) {
         version: Genesis::VERSION,
         chain: BoundedString::new("test").unwrap(),
         time: Timestamp(1_700_000_000_000),
+        fully_connected: true,
         parameters: Parameters::preset(Preset::Dev),
         accounts: BoundedVec::new(vec![account]).unwrap(),
         tiers: BoundedVec::default(),
@@ -41,7 +44,7 @@ fn folder(home: &Path, consensus: SocketAddr) {
     let config = NodeConfig {
         name: "validator".to_owned(),
         api: any,
-        consensus: ConsensusSettings { listen: consensus, peers: vec![], fully_connected: true },
+        consensus: ConsensusSettings { listen: consensus, peers: vec![] },
         network: NetworkSettings { listen: any, advertise: vec![], seeds: vec![] },
         blobs: BlobSettings::default(),
         worker: WorkerSettings::default(),
@@ -89,4 +92,115 @@ fn a_port_in_use_is_one_error_and_leaves_the_folder_usable() {
     let pid = node.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(node.0.wait().unwrap().code(), Some(0), "it stops in order");
+}
+
+/// The files of a node as they are mounted into a pod, and an empty folder.
+fn mount() -> tempfile::TempDir {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    let made = root.join("made");
+    folder(&made, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let config = "\
+        api: 127.0.0.1:0\n\
+        consensus: {listen: '127.0.0.1:0', peers: ['demo-1.demo.invalid:7001', 'localhost:1']}\n\
+        network:\n  listen: 127.0.0.1:0\n  seeds:\n  - {key: KEY, addresses: ['demo-1.demo.invalid:7002']}\n";
+    let seed = SecretKey::from_seed([9; 32]).public().to_string();
+    fs::write(root.join("config.yaml"), config.replace("KEY", &seed)).unwrap();
+    for file in ["genesis.json", "node.key"] {
+        fs::copy(made.join(file), root.join(file)).unwrap();
+    }
+    fs::set_permissions(root.join("node.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    fs::create_dir(root.join("data")).unwrap();
+    temporary
+}
+
+/// The command of the pod.
+fn pod(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_valo"));
+    command.args(["run", "--name", "demo-0", "--home"]).arg(root.join("data"));
+    for (flag, file) in [("--config", "config.yaml"), ("--genesis", "genesis.json"), ("--node-key", "node.key")] {
+        command.arg(flag).arg(root.join(file));
+    }
+    // No home; what lies where a user's profiles would be is none of its business.
+    command.env_clear().env("VALO_HOME", root).stdin(Stdio::null());
+    command
+}
+
+/// Where a node serves, once it does.
+fn serves(node: &mut Running) -> String {
+    let mut line = String::new();
+    BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (_, address) = line.trim().split_once("http://").unwrap_or_else(|| panic!("{line}"));
+    address.to_owned()
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn terminate(node: &Running) {
+    assert!(Command::new("kill").args(["-TERM", &node.0.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_node_starts_in_a_pod_from_mounted_files_and_writes_its_volume_only() {
+    let root = mount();
+    let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let address = serves(&mut node);
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/v1/status").contains(r#""state":"active""#));
+    terminate(&node);
+    assert_eq!(node.0.wait().unwrap().code(), Some(0), "it stops in order");
+    let mut names: Vec<_> =
+        fs::read_dir(root.path().join("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["blobs", "consensus.log", "db", "signed.log", "worker"]);
+    let mut outside: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    outside.sort();
+    assert_eq!(outside, ["config.yaml", "data", "genesis.json", "made", "node.key"]);
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_while_it_starts_stops_and_starts_again() {
+    let root = mount();
+    for _ in 0..2 {
+        let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        // In the middle of its start.
+        let mut log = BufReader::new(node.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(log.any(|line| line.contains("network bound")), "it ended by itself");
+        terminate(&node);
+        let rest: Vec<String> = log.collect();
+        let ended = node.0.wait().unwrap();
+        assert_eq!(ended.code(), Some(0), "{ended}: {rest:?}");
+    }
+    let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    assert!(get(&serves(&mut node), "/healthz").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn what_another_start_does_not_mend_ends_with_code_3() {
+    let root = mount();
+    let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    serves(&mut node);
+    terminate(&node);
+    node.0.wait().unwrap();
+    let refused = |command: &mut Command, reason: &str| {
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        let last = text.lines().last().unwrap_or_default().to_owned();
+        assert!(last.starts_with("error: ") && last.contains(reason), "{text}");
+        assert_eq!(output.status.code(), Some(3), "{text}");
+    };
+    let hash = "0".repeat(64);
+    refused(pod(root.path()).args(["--genesis-hash", &hash]), &format!("not {hash}"));
+    let key = root.path().join("node.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    refused(&mut pod(root.path()), "defaultMode: 0400");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&key, "01".repeat(32)).unwrap();
+    refused(&mut pod(root.path()), "cannot be used with another key");
 }

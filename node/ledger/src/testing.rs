@@ -121,6 +121,7 @@ impl Setup {
             version: Genesis::VERSION,
             chain: BoundedString::new(&self.chain).expect("a short name"),
             time: Timestamp(1_700_000_000_000),
+            fully_connected: false,
             parameters: self.parameters.clone(),
             accounts: BoundedVec::new(accounts).expect("few accounts"),
             tiers: BoundedVec::new(self.tiers.clone()).expect("few tiers"),

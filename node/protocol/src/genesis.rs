@@ -29,6 +29,9 @@ pub struct Genesis {
     pub chain: BoundedString<32>,
     /// Block time of the genesis state.
     pub time: Timestamp,
+    /// Whether every validator is connected to every other: votes then go straight to their readers and are not passed
+    /// on, which is about twice as fast. Nodes of two minds about it would not hear each other.
+    pub fully_connected: bool,
     /// Parameters.
     pub parameters: Parameters,
     /// Accounts with their balances. Account n is the n-th of this list, from 0.

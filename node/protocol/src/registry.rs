@@ -127,7 +127,8 @@ pub enum NodeState {
     Left,
 }
 
-/// An address of a node, such as `/ip4/10.0.0.1/udp/7000` or `203.0.113.4:7000`.
+/// An address of a node: `tcp://host:port` for consensus, `udp://host:port` or a bare `host:port` for everything else. The
+/// chain does not read it.
 pub type Endpoint = BoundedString<128>;
 
 /// The addresses of a node.

@@ -99,6 +99,11 @@ impl ValidatorSet {
         self.validators.get(position)
     }
 
+    /// The power of a key: 0 unless it is a validator.
+    pub fn power(&self, key: &PublicKey) -> u64 {
+        self.get(key).map_or(0, |validator| validator.power)
+    }
+
     /// The sum of the members' power.
     pub fn total_power(&self) -> u64 {
         self.validators.iter().fold(0, |total, validator| total.saturating_add(validator.power))

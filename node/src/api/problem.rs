@@ -4,6 +4,7 @@ use crate::{
     blobs::BlobError,
     chain::ChainStopped,
     mempool::{NotFinal, Rejection},
+    pulse::Stuck,
     storage::StorageError,
 };
 use axum::{
@@ -91,6 +92,13 @@ impl ApiError {
     /// The node does not follow its chain (yet).
     pub fn not_ready(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "notReady", "not ready", detail)
+    }
+
+    /// A loop of the node hangs.
+    pub fn stuck(stuck: &Stuck) -> Self {
+        let detail = format!("the loop of {} has not turned for {} s", stuck.part, stuck.since.as_secs());
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", "stuck", detail);
+        Self { reason: Some(serde_json::json!({ "part": stuck.part })), ..error }
     }
 
     /// The node could not answer in time.

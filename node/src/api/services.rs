@@ -6,6 +6,7 @@ use crate::{
     chain::{ChainHandle, ChainStopped, FinalizedBlock, Tip},
     mempool::{Mempool, NotFinal, Rejection},
     network::Network,
+    pulse::Pulses,
     storage::{BlockReader, Storage},
 };
 use async_trait::async_trait;
@@ -59,9 +60,6 @@ pub trait ChainAccess: Send + Sync + 'static {
 
     /// A row of the state with everything that makes it certain. May wait for the next block.
     async fn proof(&self, table: StateTable, index: u64) -> Result<Option<StateProof>, ChainStopped>;
-
-    /// Answers when the chain's own loop has turned.
-    async fn turn(&self) -> Result<(), ChainStopped>;
 }
 
 /// The transactions that wait.
@@ -140,6 +138,8 @@ pub struct Services {
     pub logs: Box<dyn LogAccess>,
     /// Other nodes.
     pub peers: Box<dyn Peers>,
+    /// Whether the node's loops turn.
+    pub pulses: Pulses,
     /// Counters of the whole node: whoever has some registers them here, under the prefix `valo`.
     pub metrics: Arc<Mutex<Registry>>,
 }
@@ -162,11 +162,6 @@ impl ChainAccess for ChainHandle {
 
     async fn proof(&self, table: StateTable, index: u64) -> Result<Option<StateProof>, ChainStopped> {
         Self::proof(self, table, index).await
-    }
-
-    async fn turn(&self) -> Result<(), ChainStopped> {
-        // No transaction to judge: the answer says only that the loop came round to it.
-        self.validity(Vec::new()).await.map(drop)
     }
 }
 

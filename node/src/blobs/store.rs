@@ -99,7 +99,28 @@ pub(super) async fn load(folder: &Folder, protect: ProtectCb) -> Result<FsStore,
     options.inline = InlineOptions { max_data_inlined: 0, ..InlineOptions::default() };
     options.gc = Some(GcConfig { interval: SWEEP_PAUSE, add_protected: Some(protect) });
     let database = folder.root.join("blobs.db");
-    FsStore::load_with_opts(database.clone(), options).await.map_err(|error| BlobError::Store {
+    if !database.exists() {
+        create(folder, &database).await?;
+    }
+    open(&database, options).await
+}
+
+/// Makes the database beside its place. It gets there as a whole: one that a kill left half made would never open.
+async fn create(folder: &Folder, database: &Path) -> Result<(), BlobError> {
+    let unfinished = database.with_extension("unfinished");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(BlobError::io("remove", unfinished)(error));
+        }
+        _ => {}
+    }
+    let store = open(&unfinished, Options::new(&folder.root)).await?;
+    store.shutdown().await.map_err(BlobError::store("close the database"))?;
+    fs::rename(&unfinished, database).map_err(BlobError::io("make", database))
+}
+
+async fn open(database: &Path, options: Options) -> Result<FsStore, BlobError> {
+    FsStore::load_with_opts(database.to_owned(), options).await.map_err(|error| BlobError::Store {
         action: "open the database",
         reason: format!("{}: {error:#}; is another node using this folder, or is it damaged?", database.display()),
     })

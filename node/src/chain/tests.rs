@@ -71,6 +71,7 @@ impl Pair {
             version: Genesis::VERSION,
             chain: BoundedString::new("test").unwrap(),
             time: START,
+            fully_connected: false,
             parameters: Parameters::preset(Preset::Dev),
             accounts: BoundedVec::new(vec![GenesisAccount {
                 key: owner().public(),

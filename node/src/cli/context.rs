@@ -43,7 +43,7 @@ impl Context {
     pub fn new(global: Global) -> anyhow::Result<Self> {
         let home = profile::home()?;
         let config = Config::read(&home)?;
-        let output = Output { format: global.output, quiet: global.quiet };
+        let output = Output::new(&global);
         Ok(Self { keys: KeyStore::new(&home), profile_name: None, global, home, config, output })
     }
 

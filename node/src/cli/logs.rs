@@ -43,6 +43,10 @@ where
     Registry::default().with(filter).with(lines.with_filter(Dials { shown: everything }))
 }
 
+/// How the consensus engine says that somebody cannot be reached yet, or that nobody is there to hear it.
+const UNREACHED: [&str; 3] =
+    ["Error dialing peer", "Failed to dial peer", "Error publishing message: NoPeersSubscribedToTopic"];
+
 /// Leaves out that a validator cannot be reached yet. The consensus engine calls each try an error and tries again for
 /// ever, so a network that starts would fill the screen with them while nothing is wrong.
 struct Dials {
@@ -60,7 +64,7 @@ impl<S: Subscriber> Filter<S> for Dials {
         }
         let mut message = Message::default();
         event.record(&mut message);
-        !message.0.starts_with("Error dialing peer") && !message.0.starts_with("Failed to dial peer")
+        !UNREACHED.iter().any(|start| message.0.starts_with(start))
     }
 }
 
@@ -110,6 +114,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber(EnvFilter::new(NODE), everything, false, lines.clone()), || {
             tracing::info!("node started");
             tracing::error!(target: "arc_malachitebft_network", "Error dialing peer: {}", "refused");
+            tracing::error!(target: "arc_malachitebft_network", "Error publishing message: NoPeersSubscribedToTopic");
             tracing::error!(target: "arc_malachitebft_network", "Error listening on {}", "/ip4/0.0.0.0");
             tracing::info!(target: "arc_malachitebft_engine", "chatter");
         });
@@ -122,6 +127,6 @@ mod tests {
         let text = logged(false);
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("node started") && text.contains("Error listening"), "{text}");
-        assert_eq!(logged(true).lines().count(), 3, "all of it for whoever asks");
+        assert_eq!(logged(true).lines().count(), 4, "all of it for whoever asks");
     }
 }

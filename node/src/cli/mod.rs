@@ -19,9 +19,15 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
+use crate::{
+    consensus::{StartError, signed::SignedError},
+    node::ConfigError,
+    storage::StorageError,
+};
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use context::Context;
+use output::Output;
 use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
 
 /// Runs the command line of this process.
@@ -29,21 +35,24 @@ pub fn main() -> ExitCode {
     let arguments = match parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => match bad_value(&error) {
-            Some(line) => return failed(&line),
+            Some(line) => return failed(&line, ExitCode::FAILURE),
             // Prints help or what is wrong with the usage, and ends with 0 or 2.
             None => error.exit(),
         },
     };
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&output::error_line(&error)),
+        Err(error) => {
+            let code = if is_final(&error) { ExitCode::from(FINAL) } else { ExitCode::FAILURE };
+            failed(&output::error_line(&error), code)
+        }
     }
 }
 
-fn failed(line: &str) -> ExitCode {
+fn failed(line: &str, code: ExitCode) -> ExitCode {
     let head = console::style("error:").for_stderr().red().bold();
     let _ = writeln!(std::io::stderr(), "{head} {line}");
-    ExitCode::FAILURE
+    code
 }
 
 /// The one line about a value that cannot be: the usage was right, and the help would not tell more.
@@ -55,6 +64,29 @@ fn bad_value(error: &clap::Error) -> Option<String> {
     let text = text.strip_prefix("error:").unwrap_or(&text);
     let about = text.split("For more information").next().unwrap_or(text);
     Some(output::one_line(about))
+}
+
+/// Exit code of a node that would fail the same way if it were started again.
+const FINAL: u8 = 3;
+
+/// Whether a node does not start because its files are not what they should be, or do not belong together.
+fn is_final(error: &anyhow::Error) -> bool {
+    let signed = |error: &SignedError| error.is_final();
+    error.chain().any(|cause| {
+        // A file that is not there may come.
+        cause.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::Read { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(
+                    StorageError::OtherNetwork { .. }
+                        | StorageError::Newer { .. }
+                        | StorageError::Older { .. }
+                        | StorageError::NotStorage { .. }
+                )
+            )
+            || cause.downcast_ref().is_some_and(signed)
+            || matches!(cause.downcast_ref(), Some(StartError::Signed(error)) if signed(error))
+    })
 }
 
 /// The tree of commands, as it is named in help: `kubectl valo` when kubectl called it.
@@ -77,8 +109,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         return arguments.run(tree(None));
     }
     logs::start(&global, matches!(command, Command::Run(_)));
-    let context = Context::new(global)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Command::Run(arguments) = command {
+        // A node has no user: in a container there is no home, and profiles are no matter of its.
+        return runtime.block_on(arguments.run(&Output::new(&global)));
+    }
+    let context = Context::new(global)?;
     runtime.block_on(async {
         match command {
             Command::Key(arguments) => arguments.run(&context.with_profile()?),
@@ -97,9 +133,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Stake(arguments) => arguments.run(&context.with_profile()?).await,
             Command::Genesis(arguments) => arguments.run(&context),
             Command::Init(arguments) => arguments.run(&context),
-            Command::Run(arguments) => arguments.run(&context).await,
             Command::Bench(arguments) => arguments.run(&context).await,
-            Command::Completions(_) => Ok(()),
+            Command::Run(_) | Command::Completions(_) => Ok(()),
         }
     })
 }

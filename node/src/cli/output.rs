@@ -1,6 +1,7 @@
 //! What a command prints: its answer on standard output as a table, JSON or YAML; everything about its work on
 //! standard error. Colour only where a terminal reads it and `NO_COLOR` is not set.
 
+use super::arguments::Global;
 use comfy_table::{Cell, Color, ContentArrangement, presets};
 use console::style;
 use serde::Serialize;
@@ -32,6 +33,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// As the flags say.
+    pub const fn new(global: &Global) -> Self {
+        Self { format: global.output, quiet: global.quiet }
+    }
+
     /// Prints the answer: `value` for programs, `table` for people.
     pub fn show<T: Serialize + ?Sized>(&self, value: &T, table: impl FnOnce() -> String) -> anyhow::Result<()> {
         let text = match self.format {

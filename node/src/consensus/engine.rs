@@ -4,16 +4,22 @@ use super::{
     app::{App, Followers},
     codec::BorshCodec,
     context::{Address, Context},
+    peers::{self, Peers},
+    signed::{LastSigned, SignedError},
     signing::{ChainVerifier, NodeSigner},
 };
-use crate::chain::{
-    BlockStore, Chain, ChainError, ChainHandle, TransactionSource, Wake,
-    handle::{REQUEST_QUEUE, SUBSCRIPTION_QUEUE},
+use crate::{
+    chain::{
+        BlockStore, Chain, ChainError, ChainHandle, Tip, TransactionSource, Wake,
+        handle::{REQUEST_QUEUE, SUBSCRIPTION_QUEUE},
+    },
+    network::HostPort,
 };
 use bytesize::ByteSize;
+use futures::{FutureExt as _, future::BoxFuture};
 use malachitebft_app_channel::{
-    ConsensusContext, EngineBuilder, NetworkContext, NetworkIdentity, RequestContext, Signer as _, SyncContext,
-    WalContext,
+    ConsensusContext, ConsensusRequest, EngineBuilder, NetworkContext, NetworkIdentity, NetworkRequest, RequestContext,
+    Signer as _, SyncContext, WalContext,
     app::{config::NodeConfig, engine::node::NodeRef, net::Multiaddr, types::Keypair},
 };
 use malachitebft_codec::Codec as _;
@@ -22,9 +28,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{broadcast, mpsc, oneshot, watch},
+    task::AbortHandle,
 };
 use valo_ledger::Store;
-use valo_protocol::{Genesis, SecretKey, block::MAX_BLOCK};
+use valo_protocol::{Genesis, Height, SecretKey, block::MAX_BLOCK};
 
 /// What the engine needs to know.
 #[derive(Debug, Clone)]
@@ -39,11 +46,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Other nodes, as [`peer_address`] reads them. They are dialled for ever.
     pub peers: Vec<String>,
-    /// Whether every node is connected to every validator. Messages then go straight to their readers,
-    /// without gossip: about twice as fast.
-    pub fully_connected: bool,
     /// File of the write-ahead log of votes.
     pub log: PathBuf,
+    /// File of what was signed last.
+    pub signed: PathBuf,
 }
 
 /// Why consensus does not start.
@@ -63,6 +69,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The folder is not this node's, or does not say what was signed.
+    #[error(transparent)]
+    Signed(#[from] SignedError),
     /// The engine does not start.
     #[error("cannot start the consensus engine: {0}")]
     Engine(String),
@@ -79,16 +88,10 @@ pub fn peer_address(text: &str) -> Result<Multiaddr, AddressError> {
     if text.starts_with('/') {
         return text.parse().map_err(|_| malformed());
     }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return multiaddress(address);
+    match text.parse().map_err(|_| malformed())? {
+        HostPort::Address(address) => multiaddress(address),
+        HostPort::Name(host, port) => format!("/dns/{host}/tcp/{port}").parse().map_err(|_| malformed()),
     }
-    let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
-    let port: u16 = port.parse().map_err(|_| malformed())?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if host.is_empty() || !host.bytes().all(plain) {
-        return Err(malformed());
-    }
-    format!("/dns/{host}/tcp/{port}").parse().map_err(|_| malformed())
 }
 
 fn multiaddress(address: SocketAddr) -> Result<Multiaddr, AddressError> {
@@ -102,6 +105,12 @@ fn multiaddress(address: SocketAddr) -> Result<Multiaddr, AddressError> {
 pub struct Consensus {
     handle: ChainHandle,
     engine: NodeRef,
+    requests: mpsc::Sender<ConsensusRequest<Context>>,
+    network: mpsc::Sender<NetworkRequest>,
+    peers: watch::Sender<Peers>,
+    keeper: AbortHandle,
+    /// The height that it signed for last, if the state was older when it started: it follows without voting.
+    waits_for: Option<Height>,
     stop: oneshot::Sender<()>,
     ended: watch::Receiver<Option<Result<(), String>>>,
 }
@@ -112,8 +121,42 @@ impl Consensus {
         &self.handle
     }
 
-    /// Waits until consensus ends by itself: a fault of this node, with its reason.
+    /// Where to tell whom the registry names.
+    pub fn registry(&self) -> watch::Sender<Peers> {
+        self.peers.clone()
+    }
+
+    /// A sign of life of the engine: what gives it returns when the engine has come round to it.
+    pub fn engine_turn(&self) -> impl Fn() -> BoxFuture<'static, ()> + Send + 'static {
+        let requests = self.requests.clone();
+        move || {
+            let requests = requests.clone();
+            async move { drop(ConsensusRequest::dump_state(&requests).await) }.boxed()
+        }
+    }
+
+    /// The same of the engine's network.
+    pub fn network_turn(&self) -> impl Fn() -> BoxFuture<'static, ()> + Send + 'static {
+        let requests = self.network.clone();
+        move || {
+            let requests = requests.clone();
+            async move { drop(NetworkRequest::dump_state(&requests).await) }.boxed()
+        }
+    }
+
+    /// Waits until consensus ends by itself: a fault of this node, with its reason, or that it has to start again.
     pub fn ended(&self) -> impl Future<Output = Result<(), String>> + Send + 'static {
+        let ended = self.chain_ended();
+        let came_to = came_to(self.handle.head(), self.waits_for);
+        async move {
+            tokio::select! {
+                ended = ended => ended,
+                reason = came_to => Err(reason),
+            }
+        }
+    }
+
+    fn chain_ended(&self) -> impl Future<Output = Result<(), String>> + Send + 'static {
         let mut ended = self.ended.clone();
         async move {
             match ended.wait_for(Option::is_some).await {
@@ -125,7 +168,8 @@ impl Consensus {
 
     /// Stops engine and chain. What was finalized is on disk; what was under way is in the log.
     pub async fn stop(self) {
-        let ended = self.ended();
+        let ended = self.chain_ended();
+        self.keeper.abort();
         let _ = self.stop.send(());
         // First the parts, which log and answer, then their supervisor.
         let patience = Some(Duration::from_secs(5));
@@ -164,12 +208,12 @@ impl NodeConfig for EngineConfig {
     }
 }
 
-fn engine_config(config: &Config) -> Result<EngineConfig, AddressError> {
+fn engine_config(config: &Config, votes: bool) -> Result<EngineConfig, AddressError> {
     let block = ByteSize::b(u64::try_from(MAX_BLOCK).unwrap_or(u64::MAX));
     let p2p = P2pConfig {
         listen_addr: multiaddress(config.listen)?,
         persistent_peers: config.peers.iter().map(|peer| peer_address(peer)).collect::<Result<_, _>>()?,
-        protocol: if config.fully_connected { PubSubProtocol::Broadcast } else { PubSubProtocol::default() },
+        protocol: if config.genesis.fully_connected { PubSubProtocol::Broadcast } else { PubSubProtocol::default() },
         // Parts are far smaller than a block; answers to late nodes carry several blocks.
         pubsub_max_size: block,
         rpc_max_size: ByteSize::b(block.as_u64().saturating_mul(4)),
@@ -184,7 +228,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig, AddressError> {
     Ok(EngineConfig {
         name: config.name.clone(),
         consensus: ConsensusConfig {
-            enabled: true,
+            enabled: votes,
             p2p,
             value_payload: ValuePayload::ProposalAndParts,
             ..ConsensusConfig::default()
@@ -214,13 +258,17 @@ pub async fn start<S: Store + Send + 'static>(
     transactions: Arc<dyn TransactionSource>,
     wake: Wake,
 ) -> Result<Consensus, StartError> {
-    let engine_config = engine_config(&config)?;
     let chain = Chain::open(config.genesis.clone(), config.key.clone(), store, blocks, transactions)?;
     let genesis = chain.ledger().genesis_hash();
+    let signed = LastSigned::open(config.signed.clone(), &config.log, config.key.public(), genesis)?;
+    let last_signed = signed.height();
+    // A state older than what was signed, as after a folder was restored in part: it must not vote on its way there.
+    let votes = last_signed <= chain.next_height();
+    let engine_config = engine_config(&config, votes)?;
 
     let failed = |error: &dyn std::fmt::Display| StartError::Engine(error.to_string());
     let key = config.key.public();
-    let signer = NodeSigner::new(config.key.clone(), genesis);
+    let signer = NodeSigner::new(config.key.clone(), genesis).guarded(signed);
     let identity = Keypair::ed25519_from_bytes(*config.key.seed()).map_err(|error| failed(&error))?;
     let peer = identity.public().to_peer_id().to_bytes();
     let proof = signer.sign_validator_proof(key.0.to_vec(), peer).await.map_err(|error| failed(&error))?;
@@ -244,7 +292,13 @@ pub async fn start<S: Store + Send + 'static>(
     let (end, ended) = watch::channel(None);
     let handle = ChainHandle { tip, finalized: finalized.clone(), wake: wake.clone(), requests };
     let followers = Followers { tip: tip_sender, finalized };
+    let (engine_requests, network_requests) = (channels.requests.clone(), channels.net_requests.clone());
+    let (peers, wanted) = watch::channel(Peers::new());
+    let keeper = tokio::spawn(peers::keep(network_requests.clone(), wanted)).abort_handle();
     let app = App::new(chain, channels, followers, wake, request_queue);
+    if !votes {
+        tracing::warn!(signed = %last_signed, "the state is older than what this node signed: it follows without voting");
+    }
     let runtime = tokio::runtime::Handle::current();
     let supervisor = engine.actor.clone();
     // Blocks are judged and executed here, so that they never hold up the engine's timers and the network.
@@ -258,7 +312,27 @@ pub async fn start<S: Store + Send + 'static>(
         end.send_replace(Some(outcome));
     };
     thread::Builder::new().name("valo-chain".to_owned()).spawn(body).map_err(|error| failed(&error))?;
-    Ok(Consensus { handle, engine: engine.actor, stop, ended })
+    Ok(Consensus {
+        handle,
+        engine: engine.actor,
+        requests: engine_requests,
+        network: network_requests,
+        peers,
+        keeper,
+        waits_for: (!votes).then_some(last_signed),
+        stop,
+        ended,
+    })
+}
+
+/// Until a chain has come to the height that a node signed for last, if it waits for that.
+async fn came_to(mut head: watch::Receiver<Tip>, last_signed: Option<Height>) -> String {
+    if let Some(height) = last_signed
+        && head.wait_for(|tip| tip.height.next() >= height).await.is_ok()
+    {
+        return format!("the state has come to height {height}, which this node signed for: start it again to vote");
+    }
+    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -10,10 +10,13 @@ pub mod codec;
 pub mod context;
 mod engine;
 pub mod evidence;
+mod peers;
+pub mod signed;
 pub mod signing;
 
 pub use app::proposed_value;
 pub use engine::{AddressError, Config, Consensus, StartError, can_listen, peer_address, start};
+pub use peers::Peers;
 
 use malachitebft_core_types::LinearTimeouts;
 use std::time::Duration;

@@ -1,10 +1,15 @@
 //! Signatures for the engine: the protocol's signed bytes, the strict rule.
 
-use super::context::{Context, Ed25519, Proposal, Vote};
+use super::{
+    context::{Context, Ed25519, Proposal, Vote},
+    signed::{LastSigned, SignedError},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use malachitebft_core_types::{SignedMessage, SigningScheme as _, ValidatorProof, VoteExtensionScope};
 use malachitebft_signing::{Error, Signer, VerificationResult, Verifier};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::spawn_blocking;
 use valo_protocol::{GenesisHash, PublicKey, SecretKey, Signature, domain};
 
 /// Signs with the node's key for one chain.
@@ -12,12 +17,37 @@ use valo_protocol::{GenesisHash, PublicKey, SecretKey, Signature, domain};
 pub struct NodeSigner {
     key: SecretKey,
     genesis: GenesisHash,
+    /// What was signed last; none where nothing lasts, as in a simulation.
+    signed: Option<Arc<Mutex<LastSigned>>>,
 }
 
 impl NodeSigner {
     /// A signer for a chain.
     pub fn new(key: SecretKey, genesis: GenesisHash) -> Self {
-        Self { key, genesis }
+        Self { key, genesis, signed: None }
+    }
+
+    /// The same, but it signs for the engine nothing that contradicts what was signed before.
+    pub fn guarded(self, signed: LastSigned) -> Self {
+        Self { signed: Some(Arc::new(Mutex::new(signed))), ..self }
+    }
+
+    /// What may be signed in place of a message, on disk when this returns.
+    async fn allowed<T: Send + 'static>(
+        &self,
+        message: T,
+        hold: impl FnOnce(&mut LastSigned, &T) -> Result<T, SignedError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(signed) = self.signed.clone() else { return Ok(message) };
+        let held = spawn_blocking(move || hold(&mut signed.lock().unwrap_or_else(PoisonError::into_inner), &message));
+        match held.await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot sign");
+                Err(Error::from_source(error))
+            }
+            Err(error) => Err(Error::from_source(error)),
+        }
     }
 
     /// Signs a vote.
@@ -66,11 +96,23 @@ fn no_extensions() -> Error {
 #[async_trait]
 impl Signer<Context> for NodeSigner {
     async fn sign_vote(&self, vote: Vote) -> Result<SignedMessage<Context, Vote>, Error> {
+        let held = |signed: &mut LastSigned, vote: &Vote| {
+            let mut vote = vote.protocol();
+            vote.block = signed.vote(&vote)?;
+            Ok(vote.into())
+        };
+        let vote = self.allowed(vote, held).await?;
         let signature = self.vote(&vote);
         Ok(SignedMessage::new(vote, signature))
     }
 
     async fn sign_proposal(&self, proposal: Proposal) -> Result<SignedMessage<Context, Proposal>, Error> {
+        let held = |signed: &mut LastSigned, proposal: &Proposal| {
+            let mut proposal = proposal.protocol();
+            (proposal.block, proposal.valid_round) = signed.proposal(&proposal)?;
+            Ok(proposal.into())
+        };
+        let proposal = self.allowed(proposal, held).await?;
         let signature = self.proposal(&proposal);
         Ok(SignedMessage::new(proposal, signature))
     }
@@ -160,6 +202,28 @@ mod tests {
         let set = ValidatorSet::new(vec![member]).unwrap();
         assert_eq!(certificate.verify(&genesis, &set), Ok(()));
         assert!(certificate.verify(&GenesisHash([8; 32]), &set).is_err(), "another chain");
+    }
+
+    /// The engine gets what it may say, signed, also after its own log is lost.
+    #[tokio::test]
+    async fn a_second_vote_for_a_step_is_the_first_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let genesis = GenesisHash([7; 32]);
+        let key = SecretKey::from_seed([1; 32]);
+        let log = folder.path().join("consensus.log");
+        let signer = || {
+            let signed = LastSigned::open(folder.path().join("signed.log"), &log, key.public(), genesis).unwrap();
+            NodeSigner::new(key.clone(), genesis).guarded(signed)
+        };
+        let vote = |block| {
+            let value = NilOrVal::Val(Value(BlockId([block; 32])));
+            Context.new_prevote(Height(valo_protocol::Height(3)), Round::new(0), value, Address(key.public()))
+        };
+        let first = signer().sign_vote(vote(1)).await.unwrap();
+        let second = signer().sign_vote(vote(2)).await.unwrap();
+        assert_eq!(second.message, vote(1));
+        assert_eq!(second.signature, first.signature);
+        assert!(ChainVerifier::new(genesis).vote(&second.message, &second.signature, &key.public()));
     }
 
     #[test]

@@ -12,10 +12,14 @@ use std::{
 
 use valo_protocol::PublicKey;
 
+use super::HostPort;
+
 /// Nodes in the book. Only seeds and members enter, so this is a second line of defence.
 const MAX_NODES: usize = 2048;
 /// Addresses kept for a node.
 const MAX_ADDRESSES: usize = 6;
+/// Names kept for a node: those of the configuration and those of the registry.
+const MAX_NAMES: usize = 8;
 
 /// Where an address comes from; the better source ranks first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,11 +37,17 @@ pub(crate) enum Source {
 #[derive(Clone, Debug)]
 struct Node {
     addresses: Vec<(Source, SocketAddr)>,
+    /// Places to resolve at each dial.
+    names: Vec<(Source, HostPort)>,
     failures: u32,
     next_dial: Instant,
 }
 
 impl Node {
+    const fn new(now: Instant) -> Self {
+        Self { addresses: Vec::new(), names: Vec::new(), failures: 0, next_dial: now }
+    }
+
     /// What was proven may be stale: it ranks with what the node says of itself from now on.
     fn demote(&mut self) {
         for known in &mut self.addresses {
@@ -73,7 +83,7 @@ impl AddressBook {
         if key == self.own || (self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(&key)) {
             return false;
         }
-        let node = self.nodes.entry(key).or_insert_with(|| Node { addresses: Vec::new(), failures: 0, next_dial: now });
+        let node = self.nodes.entry(key).or_insert_with(|| Node::new(now));
         let before: Vec<_> = node.addresses.iter().map(|known| known.1).collect();
         if source == Source::Own {
             // What a node says of itself replaces what it said before: ports change at a restart.
@@ -95,10 +105,42 @@ impl AddressBook {
         if learned {
             node.next_dial = node.next_dial.min(now);
         }
-        if node.addresses.is_empty() {
+        if node.addresses.is_empty() && node.names.is_empty() {
             self.nodes.remove(&key);
         }
         learned
+    }
+
+    /// Notes where a node is by its configuration or by its registry entry, in place of what that said before. True when
+    /// something new was learned.
+    pub(crate) fn learn_names(
+        &mut self,
+        key: PublicKey,
+        names: impl IntoIterator<Item = HostPort>,
+        source: Source,
+        now: Instant,
+    ) -> bool {
+        if key == self.own || (self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(&key)) {
+            return false;
+        }
+        let node = self.nodes.entry(key).or_insert_with(|| Node::new(now));
+        let before = std::mem::take(&mut node.names);
+        node.names.extend(before.iter().filter(|known| known.0 != source).cloned());
+        node.names.extend(names.into_iter().map(|name| (source, name)));
+        node.names.truncate(MAX_NAMES);
+        let learned = node.names.iter().any(|known| !before.contains(known));
+        if learned {
+            node.next_dial = node.next_dial.min(now);
+        }
+        if node.addresses.is_empty() && node.names.is_empty() {
+            self.nodes.remove(&key);
+        }
+        learned
+    }
+
+    /// What has to be resolved for a dial, beside [`AddressBook::addresses`].
+    pub(crate) fn names(&self, key: &PublicKey) -> Vec<HostPort> {
+        self.nodes.get(key).map(|node| node.names.iter().map(|known| known.1.clone()).collect()).unwrap_or_default()
     }
 
     /// The addresses to dial, best first.
@@ -235,6 +277,23 @@ mod tests {
             book.met(key(1), Some(address(port)), now);
             assert_eq!(book.addresses(&key(1)).first(), Some(&address(port)));
         }
+    }
+
+    #[test]
+    fn a_node_known_by_name_is_dialed_for_ever_and_the_registry_replaces_only_its_own_word() {
+        let now = Instant::now();
+        let name = |name: &str| HostPort::Name(name.to_owned(), 1);
+        let mut book = book();
+        assert!(book.learn_names(key(1), [name("seed")], Source::Seed, now));
+        assert!(book.learn_names(key(1), [name("old")], Source::Own, now));
+        book.failed(&key(1), 0, now);
+        assert!(book.due(now, |_| true).0.is_empty());
+        assert!(book.learn_names(key(1), [name("new")], Source::Own, now), "it has moved");
+        assert_eq!(book.due(now, |_| true).0, [key(1)], "and is dialed there at once");
+        assert_eq!(book.names(&key(1)), [name("seed"), name("new")]);
+        assert!(!book.learn_names(key(1), [name("new")], Source::Own, now), "nothing new");
+        assert!(!book.learn_names(key(2), [], Source::Own, now));
+        assert_eq!(book.due(now + Duration::from_secs(9), |_| true).0, [key(1)], "a node without a place is not kept");
     }
 
     #[test]

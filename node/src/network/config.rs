@@ -7,13 +7,15 @@ use std::{
 
 use valo_protocol::{PublicKey, SecretKey};
 
+use super::HostPort;
+
 /// Where a node can be reached, as an operator writes it into a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
     /// The node's key; a dial reaches this node or nobody.
     pub key: PublicKey,
-    /// Its UDP addresses, best first.
-    pub addresses: Vec<SocketAddr>,
+    /// Its UDP addresses or names, best first.
+    pub addresses: Vec<HostPort>,
 }
 
 /// Settings of the network. `NetworkConfig::new` gives safe defaults.
@@ -25,7 +27,7 @@ pub struct NetworkConfig {
     pub bind: SocketAddr,
     /// Addresses told to others. Empty: the bound address, unless it is unspecified; peers then
     /// use the address they see us come from.
-    pub advertise: Vec<SocketAddr>,
+    pub advertise: Vec<HostPort>,
     /// Nodes to know from the start.
     pub seeds: Vec<Seed>,
     /// Lets nodes connect that are no members (light clients), at most `max_guests` connections of them.

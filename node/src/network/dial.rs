@@ -8,12 +8,12 @@ use std::{
 };
 
 use iroh::{
-    EndpointAddr, TransportAddr,
+    EndpointAddr, EndpointId, TransportAddr,
     endpoint::{Connection, ConnectionError},
 };
 
 use super::{
-    CloseCode, Network, Refusal,
+    CloseCode, HostPort, Network, Refusal,
     key::{from_endpoint_id, to_endpoint_id},
 };
 
@@ -29,7 +29,9 @@ pub enum DialError {
     #[error("{0} is this node itself")]
     Own(PublicKey),
     /// Nobody told us where the node is.
-    #[error("no address known for node {0}; give one as a seed, or wait until a peer tells it")]
+    #[error(
+        "no address known for node {0}, or its name does not resolve yet; give one as a seed, or wait until a peer tells it"
+    )]
     NoAddress(PublicKey),
     /// The node is not in the set of members.
     #[error("node {0} is not a member of this network")]
@@ -66,17 +68,23 @@ pub enum DialError {
 impl Network {
     /// Dials a node for one protocol and notes in the address book how it went.
     pub(crate) async fn dial(&self, key: PublicKey, alpn: &'static [u8]) -> Result<Connection, DialError> {
-        let address = self.dialable(&key)?;
+        let id = self.dialable(&key)?;
         let timeout = self.config().dial_timeout;
-        let connect = self.inner.endpoint.connect(address, alpn);
-        let outcome = tokio::select! {
-            () = self.stopping().cancelled() => return Err(DialError::Stopping),
-            outcome = tokio::time::timeout(timeout, connect) => outcome,
+        let connect = async {
+            let addresses = self.places(&key).await;
+            if addresses.is_empty() {
+                return Err(DialError::NoAddress(key));
+            }
+            let address = EndpointAddr::from_parts(id, addresses.into_iter().map(TransportAddr::Ip));
+            match tokio::time::timeout(timeout, self.inner.endpoint.connect(address, alpn)).await {
+                Err(_) => Err(DialError::Timeout { key, timeout }),
+                Ok(Err(error)) => Err(DialError::Failed { key, reason: format!("{error:#}") }),
+                Ok(Ok(connection)) => Ok(connection),
+            }
         };
-        let result = match outcome {
-            Err(_) => Err(DialError::Timeout { key, timeout }),
-            Ok(Err(error)) => Err(DialError::Failed { key, reason: format!("{error:#}") }),
-            Ok(Ok(connection)) => Ok(connection),
+        let result = tokio::select! {
+            () = self.stopping().cancelled() => return Err(DialError::Stopping),
+            result = connect => result,
         };
         match &result {
             Ok(connection) => self.met(connection),
@@ -94,7 +102,19 @@ impl Network {
         }
     }
 
-    fn dialable(&self, key: &PublicKey) -> Result<EndpointAddr, DialError> {
+    /// Where a node may be now: its addresses, and those behind its names.
+    async fn places(&self, key: &PublicKey) -> Vec<SocketAddr> {
+        let (mut addresses, names) = self.book(|book| (book.addresses(key), book.names(key)));
+        let resolved = futures::future::join_all(names.iter().map(HostPort::resolve)).await;
+        for address in resolved.into_iter().flatten() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
+
+    fn dialable(&self, key: &PublicKey) -> Result<EndpointId, DialError> {
         if *key == self.key() {
             return Err(DialError::Own(*key));
         }
@@ -104,12 +124,7 @@ impl Network {
         if let Some(refusal @ Refusal::Banned { .. }) = self.refusal(key) {
             return Err(DialError::Refused { key: *key, refusal });
         }
-        let id = to_endpoint_id(key).ok_or(DialError::InvalidKey(*key))?;
-        let addresses = self.book(|book| book.addresses(key));
-        if addresses.is_empty() {
-            return Err(DialError::NoAddress(*key));
-        }
-        Ok(EndpointAddr::from_parts(id, addresses.into_iter().map(TransportAddr::Ip)))
+        to_endpoint_id(key).ok_or(DialError::InvalidKey(*key))
     }
 }
 

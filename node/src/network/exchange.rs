@@ -15,7 +15,7 @@ use tracing::debug;
 use valo_protocol::PublicKey;
 
 use super::{
-    CloseCode, DialError, Network, Protocol,
+    CloseCode, DialError, HostPort, Network, Protocol,
     addresses::Source,
     dial::{close_reason, finish},
     key::from_endpoint_id,
@@ -75,7 +75,7 @@ impl Network {
         let connection = self.dial(peer, ALPN).await?;
         let (mut send, mut receive) = connection.open_bi().await.map_err(stream)?;
         let question =
-            borsh::to_vec(&Question { reachable_at: self.told_addresses() }).map_err(ExchangeError::Message)?;
+            borsh::to_vec(&Question { reachable_at: self.told_addresses().await }).map_err(ExchangeError::Message)?;
         send.write_all(&question).await.map_err(stream)?;
         send.finish().map_err(stream)?;
         let answer = receive.read_to_end(MAX_MESSAGE).await.map_err(stream)?;
@@ -98,10 +98,10 @@ impl Network {
         self.note(key, usable, source);
     }
 
-    fn told_addresses(&self) -> Vec<SocketAddr> {
-        let mut addresses = self.own_addresses();
-        addresses.truncate(MAX_ADDRESSES);
-        addresses
+    async fn told_addresses(&self) -> Vec<SocketAddr> {
+        let places = self.own_places();
+        let addresses = futures::future::join_all(places.iter().map(HostPort::resolve)).await;
+        addresses.into_iter().flatten().take(MAX_ADDRESSES).collect()
     }
 
     async fn answer(&self, connection: &Connection) -> Result<(), ExchangeError> {
@@ -118,8 +118,8 @@ impl Network {
                 Introduction { key, addresses }
             })
             .collect();
-        let answer =
-            borsh::to_vec(&Answer { reachable_at: self.told_addresses(), nodes }).map_err(ExchangeError::Message)?;
+        let answer = borsh::to_vec(&Answer { reachable_at: self.told_addresses().await, nodes })
+            .map_err(ExchangeError::Message)?;
         send.write_all(&answer).await.map_err(stream)?;
         send.finish().map_err(stream)?;
         self.met(connection);

@@ -26,6 +26,7 @@ mod connections;
 mod dial;
 mod exchange;
 pub mod flood;
+mod host;
 mod key;
 mod members;
 mod pool;
@@ -64,6 +65,7 @@ pub use self::{
     config::{NetworkConfig, Seed},
     connections::CloseCode,
     dial::DialError,
+    host::{Endpoint as RegisteredEndpoint, HostPort, HostPortError},
     members::Members,
     standing::{BAN_POINTS, Offence, Refusal},
 };
@@ -139,7 +141,7 @@ impl Network {
         let mut addresses = AddressBook::new(key, config.backoff_start, config.backoff_limit);
         let now = Instant::now();
         for seed in &config.seeds {
-            addresses.learn(seed.key, seed.addresses.clone(), Source::Seed, now);
+            addresses.learn_names(seed.key, seed.addresses.clone(), Source::Seed, now);
         }
         let network = Self {
             inner: Arc::new(Inner {
@@ -159,7 +161,7 @@ impl Network {
             }),
         };
         network.spawn(network.clone().follow_members());
-        info!(key = %network.key(), addresses = ?network.own_addresses(), "network bound");
+        info!(key = %network.key(), addresses = ?network.own_places(), "network bound");
         Ok(network)
     }
 
@@ -192,7 +194,7 @@ impl Network {
 
     /// What others should put into their configuration to reach this node.
     pub fn as_seed(&self) -> Seed {
-        Seed { key: self.key(), addresses: self.own_addresses() }
+        Seed { key: self.key(), addresses: self.own_places() }
     }
 
     /// The members this network accepts.
@@ -205,9 +207,12 @@ impl Network {
         self.inner.peers.subscribe()
     }
 
-    /// Adds addresses of a node, from wherever the caller has them (the chain, a command line).
-    pub fn learn(&self, key: PublicKey, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.note(key, addresses, Source::Seed);
+    /// Notes where a node is by the registry, in place of what the registry said before.
+    pub fn learn(&self, key: PublicKey, addresses: impl IntoIterator<Item = HostPort>) {
+        let learned = self.book(|book| book.learn_names(key, addresses, Source::Own, Instant::now()));
+        if learned {
+            self.tell_news();
+        }
     }
 
     /// Counts an offence against a node; at [`BAN_POINTS`] it is disconnected and refused for the
@@ -293,17 +298,22 @@ impl Network {
         self.inner.news.subscribe()
     }
 
-    fn own_addresses(&self) -> Vec<SocketAddr> {
+    fn own_places(&self) -> Vec<HostPort> {
         if !self.inner.config.advertise.is_empty() {
             return self.inner.config.advertise.clone();
         }
-        self.inner.endpoint.bound_sockets().into_iter().filter(|address| !address.ip().is_unspecified()).collect()
+        let bound = self.inner.endpoint.bound_sockets().into_iter();
+        bound.filter(|address| !address.ip().is_unspecified()).map(HostPort::from).collect()
+    }
+
+    fn tell_news(&self) {
+        self.inner.news.send_modify(|news| *news = news.wrapping_add(1));
     }
 
     fn note(&self, key: PublicKey, addresses: impl IntoIterator<Item = SocketAddr>, source: Source) {
         let learned = self.book(|book| book.learn(key, addresses, source, Instant::now()));
         if learned {
-            self.inner.news.send_modify(|news| *news = news.wrapping_add(1));
+            self.tell_news();
         }
     }
 

@@ -5,30 +5,37 @@
 //!   genesis.json   the chain
 //!   node.key       the seed of the node's key, 64 hexadecimal characters, readable by its owner only
 //!   db/            state, blocks, receipts, events          blobs/     blobs
-//!   consensus.log  votes, before they are sent              worker/    answers, logs, compiled modules
+//!   consensus.log  the engine's log of the present height   worker/    answers, logs, compiled modules
+//!   signed.log     whose folder it is, what was signed last
 //! ```
+//! The first three are only read, and may lie elsewhere ([`Files`]): in a pod they are mounted.
 
+use crate::network::HostPort;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
-use valo_protocol::{Genesis, Hash, PublicKey, SecretKey, genesis::GenesisError};
+use valo_protocol::{Genesis, GenesisHash, Hash, PublicKey, SecretKey, genesis::GenesisError};
+use zeroize::Zeroizing;
 
 /// The configuration of a node, as `config.yaml` holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeConfig {
     /// A name for logs.
+    #[serde(default = "default_name")]
     pub name: String,
     /// Where the HTTP API listens.
     #[serde(default = "default_api")]
     pub api: SocketAddr,
     /// Consensus among validators, over TCP.
+    #[serde(default)]
     pub consensus: ConsensusSettings,
     /// Transactions, blobs and everything else between nodes, over UDP.
+    #[serde(default)]
     pub network: NetworkSettings,
     /// Blobs.
     #[serde(default)]
@@ -40,30 +47,36 @@ pub struct NodeConfig {
 
 /// How consensus reaches the validators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ConsensusSettings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Other nodes: `host:port` or a multiaddress. Dialed for ever.
-    #[serde(default)]
+    /// Other nodes: `host:port` or a multiaddress. Dialed for ever. The others are found in the registry.
     pub peers: Vec<String>,
-    /// Whether every node is connected to every validator; messages then go straight to their readers.
-    #[serde(default)]
-    pub fully_connected: bool,
+}
+
+impl Default for ConsensusSettings {
+    fn default() -> Self {
+        Self { listen: everywhere(7001), peers: Vec::new() }
+    }
 }
 
 /// How the rest of the network is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NetworkSettings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Addresses told to others in place of the one it listens on.
-    #[serde(default)]
-    pub advertise: Vec<SocketAddr>,
+    /// Addresses or names told to others in place of the address it listens on.
+    pub advertise: Vec<HostPort>,
     /// Nodes to know from the start; they tell of the others.
-    #[serde(default)]
     pub seeds: Vec<SeedSettings>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self { listen: everywhere(7002), advertise: Vec::new(), seeds: Vec::new() }
+    }
 }
 
 /// A node to know from the start.
@@ -72,8 +85,8 @@ pub struct NetworkSettings {
 pub struct SeedSettings {
     /// Its key.
     pub key: PublicKey,
-    /// Its UDP addresses, best first.
-    pub addresses: Vec<SocketAddr>,
+    /// Its UDP addresses or names, best first.
+    pub addresses: Vec<HostPort>,
 }
 
 /// How much blobs may take.
@@ -98,6 +111,14 @@ impl Default for BlobSettings {
 pub struct WorkerSettings {
     /// Programs run at a time; the node's slots or its cores, whichever are fewer, when not given.
     pub threads: Option<usize>,
+}
+
+fn default_name() -> String {
+    "node".to_owned()
+}
+
+const fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
 fn default_api() -> SocketAddr {
@@ -131,8 +152,20 @@ pub enum ConfigError {
         /// What is wrong.
         source: GenesisError,
     },
+    /// The genesis of another chain.
+    #[error("{path} has hash {found}, not {expected}")]
+    Chain {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: GenesisHash,
+        /// The hash it must have.
+        expected: GenesisHash,
+    },
     /// Others can read the node's key.
-    #[error("{path} can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
+    #[error(
+        "{path} can be read by others (mode {mode:o}); run `chmod 600 {path}`, or mount the Secret with `defaultMode: 0400`"
+    )]
     Permissions {
         /// The file.
         path: PathBuf,
@@ -141,16 +174,37 @@ pub enum ConfigError {
     },
 }
 
+/// Files that are not in the data folder itself.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// In place of `config.yaml`.
+    pub config: Option<PathBuf>,
+    /// In place of `genesis.json`.
+    pub genesis: Option<PathBuf>,
+    /// In place of `node.key`.
+    pub key: Option<PathBuf>,
+}
+
 /// The files of a node.
 #[derive(Debug, Clone)]
 pub struct DataFolder {
     path: PathBuf,
+    elsewhere: Files,
 }
 
 impl DataFolder {
     /// The data folder at a path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), elsewhere: Files::default() }
+    }
+
+    /// The same, with files that lie elsewhere.
+    pub fn with(self, elsewhere: Files) -> Self {
+        Self { elsewhere, ..self }
+    }
+
+    fn file(&self, elsewhere: Option<&PathBuf>, name: &str) -> PathBuf {
+        elsewhere.cloned().unwrap_or_else(|| self.join(name))
     }
 
     /// Where it is.
@@ -165,23 +219,37 @@ impl DataFolder {
 
     /// Reads `config.yaml`.
     pub fn config(&self) -> Result<NodeConfig, ConfigError> {
-        let path = self.join("config.yaml");
-        serde_yaml::from_str(&read(&path)?).map_err(|error| ConfigError::Malformed { path, reason: error.to_string() })
+        let path = self.file(self.elsewhere.config.as_ref(), "config.yaml");
+        let text = read(&path)?;
+        // An empty file says nothing, and everything has a default.
+        let text = if text.trim().is_empty() { "{}" } else { &text };
+        serde_yaml::from_str(text).map_err(|error| ConfigError::Malformed { path, reason: error.to_string() })
     }
 
     /// Reads and checks `genesis.json`.
     pub fn genesis(&self) -> Result<Arc<Genesis>, ConfigError> {
-        let path = self.join("genesis.json");
+        let path = self.file(self.elsewhere.genesis.as_ref(), "genesis.json");
         let genesis: Genesis = serde_json::from_str(&read(&path)?)
             .map_err(|error| ConfigError::Malformed { path: path.clone(), reason: error.to_string() })?;
         genesis.check().map_err(|source| ConfigError::Genesis { path, source })?;
         Ok(Arc::new(genesis))
     }
 
+    /// Reads the genesis, and refuses that of another chain.
+    pub fn genesis_of(&self, expected: GenesisHash) -> Result<Arc<Genesis>, ConfigError> {
+        let genesis = self.genesis()?;
+        let found = genesis.hash();
+        if found != expected {
+            let path = self.file(self.elsewhere.genesis.as_ref(), "genesis.json");
+            return Err(ConfigError::Chain { path, found, expected });
+        }
+        Ok(genesis)
+    }
+
     /// Reads `node.key`.
     pub fn key(&self) -> Result<SecretKey, ConfigError> {
-        let path = self.join("node.key");
-        let text = read(&path)?;
+        let path = self.file(self.elsewhere.key.as_ref(), "node.key");
+        let text = Zeroizing::new(read(&path)?);
         check_private(&path)?;
         let seed: Hash = text
             .trim()
@@ -217,13 +285,21 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn check_private(path: &Path) -> Result<(), ConfigError> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::MetadataExt as _;
     let metadata = fs::metadata(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(ConfigError::Permissions { path: path.to_owned(), mode });
+    let mode = metadata.mode() & 0o777;
+    if is_private(metadata.uid(), mode) {
+        return Ok(());
     }
-    Ok(())
+    Err(ConfigError::Permissions { path: path.to_owned(), mode })
+}
+
+/// Whether only the node can read a file of this owner and mode. What root owns, a group may read: so Kubernetes mounts
+/// Secrets for a pod with an `fsGroup`, and a node that is not root could not read them otherwise. PostgreSQL asks the
+/// same of its keys.
+const fn is_private(owner: u32, mode: u32) -> bool {
+    let others = if owner == 0 { 0o037 } else { 0o077 };
+    mode & others == 0
 }
 
 #[cfg(test)]
@@ -238,7 +314,7 @@ mod tests {
         NodeConfig {
             name: "validator-0".to_owned(),
             api: listen,
-            consensus: ConsensusSettings { listen, peers: vec!["127.0.0.1:1".to_owned()], fully_connected: true },
+            consensus: ConsensusSettings { listen, peers: vec!["127.0.0.1:1".to_owned()] },
             network: NetworkSettings { listen, advertise: vec![], seeds: vec![] },
             blobs: BlobSettings::default(),
             worker: WorkerSettings::default(),
@@ -250,6 +326,7 @@ mod tests {
             version: Genesis::VERSION,
             chain: BoundedString::new("test").unwrap(),
             time: Timestamp(1),
+            fully_connected: false,
             parameters: Parameters::preset(Preset::Dev),
             accounts: Default::default(),
             tiers: Default::default(),
@@ -302,8 +379,42 @@ mod tests {
         result
     }
 
+    #[test]
+    fn a_key_is_private_if_only_the_node_reads_it() {
+        for (owner, mode, private) in [
+            (1000, 0o600, true),
+            (1000, 0o400, true),
+            (1000, 0o440, false),
+            (0, 0o440, true),
+            (0, 0o640, true),
+            (0, 0o660, false),
+            (0, 0o644, false),
+            (0, 0o444, false),
+        ] {
+            assert_eq!(is_private(owner, mode), private, "owner {owner}, mode {mode:o}");
+        }
+    }
+
+    #[test]
+    fn files_may_lie_elsewhere_and_say_little() {
+        let root = tempfile::tempdir().unwrap();
+        let made = DataFolder::new(root.path().join("made"));
+        made.create(&config(), &genesis(), &SecretKey::from_seed([7; 32])).unwrap();
+        let text = root.path().join("config.yaml");
+        fs::write(&text, "consensus: {peers: ['demo-0.demo:7001']}\n").unwrap();
+        let files = Files { config: Some(text.clone()), genesis: None, key: Some(made.join("node.key")) };
+        let folder = DataFolder::new(root.path().join("empty")).with(files);
+        let read = folder.config().unwrap();
+        assert_eq!(read.consensus.peers, ["demo-0.demo:7001"]);
+        assert_eq!((read.consensus.listen.port(), read.network.listen.port()), (7001, 7002));
+        assert_eq!(folder.key().unwrap().public(), made.key().unwrap().public());
+        assert!(folder.genesis().unwrap_err().to_string().contains("empty/genesis.json"));
+        fs::write(&text, "").unwrap();
+        assert_eq!(folder.config().unwrap().name, "node");
+    }
+
     fn config_texts() -> Vec<String> {
-        let seed = SeedSettings { key: SecretKey::from_seed([8; 32]).public(), addresses: vec![config().api] };
+        let seed = SeedSettings { key: SecretKey::from_seed([8; 32]).public(), addresses: vec![config().api.into()] };
         let mut long = config();
         long.network.seeds = vec![seed; 2];
         long.worker.threads = Some(2);

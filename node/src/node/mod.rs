@@ -13,7 +13,8 @@ mod parts;
 mod worker;
 
 pub use config::{
-    BlobSettings, ConfigError, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings,
+    BlobSettings, ConfigError, ConsensusSettings, DataFolder, Files, NetworkSettings, NodeConfig, SeedSettings,
+    WorkerSettings,
 };
 pub use parts::NotStopped;
 
@@ -27,6 +28,7 @@ use crate::{
         Members, Network, NetworkConfig, Seed,
         flood::{Flood, FloodConfig},
     },
+    pulse::{Pulse, Pulses},
     storage::{Settings, Storage},
 };
 use anyhow::Context as _;
@@ -54,9 +56,9 @@ pub struct Node {
 impl Node {
     /// Starts the node of a data folder. Returns when it serves. What a failure on the way leaves running is stopped
     /// before the failure is told, so that the folder can be used again at once.
-    pub async fn start(folder: &DataFolder) -> anyhow::Result<Self> {
+    pub async fn start(folder: &DataFolder, config: NodeConfig) -> anyhow::Result<Self> {
         let mut parts = Parts::default();
-        match Self::start_parts(folder, &mut parts).await {
+        match Self::start_parts(folder, config, &mut parts).await {
             Ok((key, genesis, api)) => Ok(Self { key, genesis, api, parts }),
             Err(error) => {
                 if let Err(late) = parts.stop().await {
@@ -70,9 +72,9 @@ impl Node {
     /// Starts part after part. Gives the node's key, its chain, and where its API listens.
     async fn start_parts(
         folder: &DataFolder,
+        config: NodeConfig,
         parts: &mut Parts,
     ) -> anyhow::Result<(PublicKey, GenesisHash, SocketAddr)> {
-        let config = folder.config()?;
         let genesis = folder.genesis()?;
         let key = folder.key()?;
         let genesis_hash = genesis.hash();
@@ -93,7 +95,7 @@ impl Node {
             .context("cannot start the mempool's threads")?;
         parts.mempool = Some(mempool.clone());
 
-        let members = Members::new(members::keys(&View::new(&storage))?);
+        let members = Members::new(members::directory(&View::new(&storage), key.public())?.nodes.into_keys());
         let network = Network::bind(network_config(&config, &key), members.clone()).await?;
         parts.network = Some(network.clone());
         let flood = Flood::start(&network, FloodConfig::default(), Arc::new(mempool.clone()));
@@ -115,8 +117,8 @@ impl Node {
                 name: config.name.clone(),
                 listen: config.consensus.listen,
                 peers: config.consensus.peers.clone(),
-                fully_connected: config.consensus.fully_connected,
                 log: folder.join("consensus.log"),
+                signed: folder.join("signed.log"),
             },
             storage.clone(),
             Arc::new(storage.clone()),
@@ -126,10 +128,22 @@ impl Node {
         .await?;
 
         let chain = consensus.handle().clone();
+        let pulses =
+            [Pulse::new("chain"), Pulse::new("consensus"), Pulse::new("consensusNetwork"), Pulse::new("worker")];
+        let [chain_pulse, engine_pulse, network_pulse, worker_pulse] = pulses.clone();
+        let asked = chain.clone();
+        parts.run(chain_pulse.ask(move || {
+            let chain = asked.clone();
+            // No transaction to judge: the answer says only that the loop came round to it.
+            async move { chain.validity(Vec::new()).await }
+        }));
+        parts.run(engine_pulse.ask(consensus.engine_turn()));
+        parts.run(network_pulse.ask(consensus.network_turn()));
+        let registry = consensus.registry();
         parts.watch_until_stopped("consensus", consensus.ended());
         parts.consensus = Some(consensus);
         parts.watch_until_stopped("storage", storage_failure(storage.clone()));
-        parts.run(members::follow(storage.clone(), chain.clone(), members));
+        parts.run(members::follow(storage.clone(), chain.clone(), network.clone(), registry));
         let setting = worker::Setting {
             folder: folder.clone(),
             config: config.clone(),
@@ -140,6 +154,7 @@ impl Node {
             mempool: mempool.clone(),
             blobs: blobs.clone(),
             logs: logs.clone(),
+            pulse: worker_pulse,
         };
         let following = worker::follow(setting, parts.stop.clone());
         parts.watch("the worker", async move { following.await.map_err(|error| format!("{error:#}")) });
@@ -158,6 +173,7 @@ impl Node {
             blobs: Box::new(blobs.clone()),
             logs: Box::new(logs::LogSources { network: network.clone(), logs }),
             peers: Box::new(network.clone()),
+            pulses: Pulses::new(pulses),
             metrics: Arc::new(Mutex::new(metrics)),
         });
         let stopped = parts.stop.clone().cancelled_owned();

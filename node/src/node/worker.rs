@@ -9,6 +9,7 @@ use crate::{
     chain::ChainHandle,
     mempool::{Mempool, NotFinal},
     network::Protocol,
+    pulse::Pulse,
     storage::Storage,
     worker::{ChainAccess, ChainError, Duty, Executor, Me, journal::Journal, logs::Logs},
 };
@@ -47,6 +48,7 @@ pub struct Setting {
     pub mempool: Mempool,
     pub blobs: Blobs,
     pub logs: Logs,
+    pub pulse: Pulse,
 }
 
 /// The logs of a node.
@@ -151,6 +153,7 @@ fn duty(
         genesis: setting.genesis,
         slots,
         said: None,
+        pulse: setting.pulse.clone(),
     })
 }
 

@@ -6,6 +6,7 @@ use super::{
     journal::{AssignmentKey, Entry, Journal, JournalError},
     run::{Executor, Outcome},
 };
+use crate::pulse::Pulse;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ pub struct Duty<C> {
     pub slots: usize,
     /// The last message, until it is final or refused: it is sent again as it is, since another could not take its nonce.
     pub said: Option<SignedTransaction>,
+    /// Whether its loop turns.
+    pub pulse: Pulse,
 }
 
 struct Running {
@@ -57,7 +60,9 @@ pub async fn start<C: ChainAccess>(mut duty: Duty<C>, stop: CancellationToken) -
     let mut runs: JoinSet<(AssignmentKey, Outcome)> = JoinSet::new();
     let mut messages: JoinSet<Result<(), ChainError>> = JoinSet::new();
     loop {
+        let turn = duty.pulse.turn();
         duty.reconcile(&mut running, &mut runs, &mut messages)?;
+        drop(turn);
         tokio::select! {
             biased;
             () = stop.cancelled() => break,

@@ -254,6 +254,7 @@ fn genesis(user: PublicKey, keys: &[SecretKey]) -> anyhow::Result<Genesis> {
         version: Genesis::VERSION,
         chain: BoundedString::new("by-hand")?,
         time: Timestamp(u64::try_from(now.as_millis())?),
+        fully_connected: false,
         parameters: Parameters::preset(Preset::Dev),
         accounts: BoundedVec::new(accounts)?,
         tiers: BoundedVec::new(vec![tier])?,

@@ -47,8 +47,6 @@ impl Outsider {
             tcp()?,
             "--network".into(),
             udp,
-            // As on `valo dev`, which connects each with each.
-            "--fully-connected".into(),
         ];
         for node in nodes {
             let text = |field: &str| node[field].as_str().unwrap_or_default().to_owned();

@@ -72,6 +72,7 @@ pub fn genesis(scenario: &Scenario) -> Genesis {
         version: Genesis::VERSION,
         chain: BoundedString::new("simulation").unwrap_or_default(),
         time: Timestamp(1_700_000_000_000),
+        fully_connected: false,
         parameters,
         accounts: BoundedVec::new(accounts.collect()).unwrap_or_default(),
         tiers: BoundedVec::new((0..market.tiers).map(market::tier).collect()).unwrap_or_default(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use valo_protocol::{
     AccountNumber, Amount, BlockId, GenesisHash, Hash, Height, Parameters, PublicKey, Round, Timestamp,
-    registry::{NodeId, NodeRole},
+    registry::{NodeId, NodeRole, NodeState},
     vote::Certificate,
 };
 
@@ -49,14 +49,35 @@ pub struct NodeStatus {
     /// Its account, if it is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountNumber>,
+    /// The account whose stake stands behind it, if it is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountNumber>,
     /// What it does, if it is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<NodeRole>,
+    /// Where it stands, if it is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<NodeState>,
+    /// Bonded for it.
+    #[serde(default)]
+    pub stake: Amount,
+    /// Of that, locked until shards are final.
+    #[serde(default)]
+    pub locked: Amount,
+    /// Its voting power at the next height: 0 unless it is in the validator set.
+    #[serde(default)]
+    pub power: u64,
     /// Whether it follows the chain: see `/readyz`.
     pub ready: bool,
     /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
+    /// Whether its process may be stopped for good: nobody counts on it any more.
+    #[serde(default)]
+    pub removable: bool,
+    /// Why it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_removable: Option<String>,
     /// Nodes it is connected to.
     pub peers: u32,
     /// Transactions that wait in its mempool.

@@ -60,6 +60,9 @@ pub struct Node {
     pub stake: Amount,
     /// Of that, locked until shards are final.
     pub locked: Amount,
+    /// Its voting power at the next height: 0 unless it is in the validator set.
+    #[serde(default)]
+    pub power: u64,
     /// Shards it runs at a time.
     pub slots: u32,
     /// Slots in use.

@@ -129,6 +129,7 @@ fn genesis_documents() {
             version: Genesis::VERSION,
             chain: BoundedString::new("vectors").unwrap(),
             time: Timestamp(1_700_000_000_000),
+            fully_connected: preset == Preset::Dev,
             parameters: Parameters::preset(preset),
             accounts: BoundedVec::new(vec![
                 GenesisAccount { key: key(1).public(), balance: Amount::from_valo(1000).unwrap() },

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use valo_client::types::{NodeStatus, ParametersInForce, Status};
 use valo_ledger::{View, fees::Prices};
-use valo_protocol::{Amount, Duration, Genesis, Parameters, Timestamp};
+use valo_protocol::{Amount, Duration, Genesis, Parameters, Timestamp, registry::NodeState};
 
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(parameters)).routes(routes!(genesis))
@@ -33,6 +33,9 @@ async fn status(State(api): Shared) -> Result<Json<Status>, ApiError> {
         })
         .await?;
     let not_ready = behind(time, height.0, &parameters);
+    let power = validators.power(&key);
+    let record = node.as_ref().map(|(_, record)| record);
+    let not_removable = not_removable(record.map(|record| record.state), power, not_ready.as_deref());
     Ok(Json(Status {
         chain: services.genesis.chain.to_string(),
         genesis: services.genesis_hash,
@@ -48,14 +51,32 @@ async fn status(State(api): Shared) -> Result<Json<Status>, ApiError> {
             key,
             id: node.as_ref().map(|(id, _)| *id),
             account: node.as_ref().map(|(_, record)| record.account),
-            role: node.as_ref().map(|(_, record)| record.role),
+            owner: record.map(|record| record.owner),
+            role: record.map(|record| record.role),
+            state: record.map(|record| record.state),
+            stake: record.map(|record| record.stake).unwrap_or_default(),
+            locked: record.map(|record| record.locked).unwrap_or_default(),
+            power,
             ready: not_ready.is_none(),
             not_ready,
+            removable: not_removable.is_none(),
+            not_removable,
             peers: u32::try_from(services.peers.count()).unwrap_or(u32::MAX),
             pending_transactions: u64::try_from(services.transactions.pending()).unwrap_or(u64::MAX),
             uptime: u64::try_from(services.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         },
     }))
+}
+
+/// Why the node's process may not be stopped for good, if it may not: somebody still counts on it.
+fn not_removable(state: Option<NodeState>, power: u64, not_ready: Option<&str>) -> Option<String> {
+    if let Some(state) = state.filter(|state| *state != NodeState::Left) {
+        return Some(format!("it is registered and {state}; its owner lets it leave with `valo node drain`"));
+    }
+    if power > 0 {
+        return Some("it is in the validator set until the epoch ends".to_owned());
+    }
+    not_ready.map(|reason| format!("it cannot know: {reason}"))
 }
 
 /// Why the node does not follow its chain, if it does not: the last block is older than blocks are apart when
@@ -95,4 +116,23 @@ async fn parameters(State(api): Shared) -> Result<Json<ParametersInForce>, ApiEr
 #[utoipa::path(get, path = "/v1/genesis", tag = "chain", responses((status = 200, body = Genesis)))]
 async fn genesis(State(api): Shared) -> Json<Genesis> {
     Json((*api.services.genesis).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_removable_when_nobody_counts_on_it() {
+        let why = |state, power, not_ready| not_removable(state, power, not_ready).unwrap_or_default();
+        assert_eq!(why(None, 0, None), "");
+        assert_eq!(why(Some(NodeState::Left), 0, None), "");
+        assert!(why(Some(NodeState::Active), 5, None).contains("active"));
+        assert!(why(Some(NodeState::Draining), 0, None).contains("draining"));
+        assert!(why(Some(NodeState::Left), 5, None).contains("validator set"), "its last epoch is not over");
+        assert!(
+            why(None, 0, Some("it is catching up")).contains("catching up"),
+            "an old state says it is not registered"
+        );
+    }
 }

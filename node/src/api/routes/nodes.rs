@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use valo_client::types::{Group, Node, NodeReference, Page, TierInfo, ValidatorInfo, Validators};
 use valo_ledger::View;
 use valo_protocol::{
-    AccountNumber, PublicKey,
+    AccountNumber, PublicKey, ValidatorSet,
     registry::{NodeId, NodeRole, NodeState, Tier, TierId},
     state::NodeRecord,
 };
@@ -60,12 +60,13 @@ async fn validators(State(api): Shared) -> Result<Json<Validators>, ApiError> {
 async fn nodes(State(api): Shared, Query(page): Query<PageQuery>) -> Result<Json<Page<Node>>, ApiError> {
     let from = NodeId(page.number(0)?);
     let limit = page.size()?;
+    let validators = present_validators(&api);
     let answer = api.read(move |snapshot| {
         let view = View::new(snapshot);
         let tiers = tier_names(&view)?;
         let mut records = view.nodes(from, limit + 1)?;
         let next = if records.len() > limit { records.pop().map(|(id, _)| id.to_string()) } else { None };
-        let items = records.into_iter().map(|(id, record)| node_view(&tiers, id, &record)).collect();
+        let items = records.into_iter().map(|(id, record)| node_view(&tiers, &validators, id, &record)).collect();
         Ok(Page { items, next })
     });
     Ok(Json(answer.await?))
@@ -76,6 +77,7 @@ async fn nodes(State(api): Shared, Query(page): Query<PageQuery>) -> Result<Json
     params(("node" = String, Path, description = "number or key (64 hexadecimal characters)")), responses((status = 200, body = Node)))]
 async fn node(State(api): Shared, Path(node): Path<String>) -> Result<Json<Node>, ApiError> {
     let reference: NodeReference = parse_named(&node)?;
+    let validators = present_validators(&api);
     let answer = api.read(move |snapshot| {
         let view = View::new(snapshot);
         let found = match reference {
@@ -83,7 +85,7 @@ async fn node(State(api): Shared, Path(node): Path<String>) -> Result<Json<Node>
             NodeReference::Key(key) => view.node_by_key(&key)?,
         };
         let (id, record) = found.ok_or_else(|| ApiError::not_found(format!("there is no node {reference}")))?;
-        Ok(node_view(&tier_names(&view)?, id, &record))
+        Ok(node_view(&tier_names(&view)?, &validators, id, &record))
     });
     Ok(Json(answer.await?))
 }
@@ -92,7 +94,12 @@ fn tier_names(view: &View<'_>) -> Result<BTreeMap<TierId, Tier>, ApiError> {
     Ok(view.tiers()?.into_iter().collect())
 }
 
-fn node_view(tiers: &BTreeMap<TierId, Tier>, id: NodeId, record: &NodeRecord) -> Node {
+/// The validators of the next height.
+fn present_validators(api: &Api) -> Arc<ValidatorSet> {
+    api.services.chain.head().borrow().validators.clone()
+}
+
+fn node_view(tiers: &BTreeMap<TierId, Tier>, validators: &ValidatorSet, id: NodeId, record: &NodeRecord) -> Node {
     let (tier, slots) = match record.role {
         NodeRole::Validator => (None, 0),
         NodeRole::Worker { tier, slots } => (tiers.get(&tier).map(|tier| tier.name.clone()), slots),
@@ -107,6 +114,7 @@ fn node_view(tiers: &BTreeMap<TierId, Tier>, id: NodeId, record: &NodeRecord) ->
         state: record.state,
         stake: record.stake,
         locked: record.locked,
+        power: validators.power(&record.key),
         slots: u32::from(slots),
         busy: u32::from(record.busy),
         ready: record.ready,

@@ -16,6 +16,7 @@ use crate::{
     blobs::BlobError,
     chain::{BlockStore, ChainStopped, FinalizedBlock, Tip, TransactionSource, Wake},
     mempool::{self, FinalizedState, Mempool},
+    pulse::{Pulse, Pulses},
     storage::{Settings, Storage},
 };
 use async_trait::async_trait;
@@ -123,10 +124,6 @@ impl ChainAccess for TestAccess {
     async fn proof(&self, table: StateTable, index: u64) -> Result<Option<StateProof>, ChainStopped> {
         Ok(self.0.prove(table, index))
     }
-
-    async fn turn(&self) -> Result<(), ChainStopped> {
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -188,6 +185,8 @@ struct TestNode {
     shared: Arc<Shared>,
     address: SocketAddr,
     client: Client,
+    /// The pulse of its worker.
+    worker: Pulse,
     stop: CancellationToken,
     _folder: TempDir,
 }
@@ -232,6 +231,7 @@ impl TestNode {
         let since = now.since(genesis.time);
         shared.advance(since, Vec::new());
         shared.advance(Duration(50), Vec::new());
+        let worker = Pulse::new("worker");
         let services = Services {
             genesis_hash: genesis.hash(),
             genesis,
@@ -243,6 +243,7 @@ impl TestNode {
             blobs: Box::new(TestAccess(shared.clone())),
             logs: Box::new(TestAccess(shared.clone())),
             peers: Box::new(TestAccess(shared.clone())),
+            pulses: Pulses::new([worker.clone()]),
             metrics: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -253,7 +254,7 @@ impl TestNode {
             serve(listener, Arc::new(services), limits, async move { stopped.cancelled().await }).await
         });
         let client = Client::new(&format!("http://{address}")).unwrap();
-        Self { shared, address, client, stop, _folder: folder }
+        Self { shared, address, client, worker, stop, _folder: folder }
     }
 
     /// The next block.

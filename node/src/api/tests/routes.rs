@@ -14,7 +14,7 @@ use valo_protocol::{
     encoding::decode,
     proof::StateTable,
     receipt::{Invalid, Made, Outcome, Reason},
-    registry::{NodeId, NodeRole, TierId},
+    registry::{NodeId, NodeRole, NodeState, TierId},
     state::AccountRecord,
 };
 
@@ -54,6 +54,33 @@ async fn status_parameters_and_genesis() {
     let metrics = node.client.metrics().await.unwrap();
     assert!(metrics.contains("height 2\n"), "{metrics}");
     assert!(metrics.contains(r#"api_requests_total{route="/v1/status",method="GET",status="200"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_status_of_a_node_says_where_it_stands_and_whether_it_may_go() {
+    let node = TestNode::start().await;
+    let status = node.client.status().await.unwrap().node;
+    let registered = node.client.node(NodeId(1)).await.unwrap();
+    assert_eq!(status.owner, Some(registered.owner));
+    assert_eq!(status.state, Some(NodeState::Active));
+    assert_eq!((status.stake, status.locked, status.power), (registered.stake, registered.locked, 0));
+    assert!(!status.removable && status.not_removable.unwrap().contains("valo node drain"));
+    assert_eq!(node.client.node(NodeId(0)).await.unwrap().power, 10, "the validator");
+    assert_eq!(registered.power, 0);
+}
+
+#[tokio::test]
+async fn a_loop_that_hangs_is_named() {
+    let node = TestNode::start().await;
+    let turn = node.worker.turn();
+    node.client.health().await.unwrap();
+    node.worker.set(std::time::Instant::now().checked_sub(Duration::from_secs(60)));
+    let problem = problem(&node, "/healthz").await;
+    assert_eq!((problem.status, problem.code.as_str()), (503, "stuck"));
+    assert_eq!(problem.reason, Some(serde_json::json!({ "part": "worker" })));
+    assert!(problem.detail.contains("the loop of worker"), "{}", problem.detail);
+    drop(turn);
+    node.client.health().await.unwrap();
 }
 
 #[tokio::test]

@@ -84,3 +84,16 @@ async fn check_after_kill(folder: &Path, answered: &[BlobHash]) {
     });
     assert!(gone.await.is_ok(), "bytes of half-done puts stay on disk");
 }
+
+#[tokio::test]
+async fn a_database_that_a_kill_left_half_made_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = network(0, members(0..2), &[]).await;
+    std::fs::write(folder.path().join("blobs.unfinished"), b"half a database").unwrap();
+    let open = || Blobs::open(BlobsConfig::new(folder.path()), &network);
+    let blobs = open().await.unwrap();
+    let hash = blobs.put_stream(&*content(1000), Some("a")).await.unwrap();
+    blobs.shutdown().await.unwrap();
+    assert!(open().await.unwrap().has(&hash));
+    assert!(!folder.path().join("blobs.unfinished").exists());
+}

@@ -25,6 +25,8 @@ Examples:
 A description in YAML:
   chain: example
   time: 1700000000000          # milliseconds since 1970; block time of the start
+  fullyConnected: true         # votes go straight to every validator and are not passed on: quicker,
+                               # where all validators reach each other; false unless said
   preset: consortium           # dev, consortium or public
   parameters: {epoch: 60000}   # what differs from the preset
   accounts:
@@ -84,6 +86,8 @@ enum Command {
 struct Description {
     chain: String,
     time: Timestamp,
+    #[serde(default)]
+    fully_connected: bool,
     preset: Preset,
     #[serde(default)]
     parameters: BTreeMap<String, serde_json::Value>,
@@ -183,6 +187,7 @@ impl Description {
             version: Genesis::VERSION,
             chain: BoundedString::new(self.chain)?,
             time: self.time,
+            fully_connected: self.fully_connected,
             parameters: parameters(self.preset, self.parameters)?,
             accounts: BoundedVec::new(self.accounts)?,
             tiers: BoundedVec::new(self.tiers)?,

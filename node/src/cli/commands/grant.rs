@@ -7,6 +7,7 @@ use crate::{
         output::{Mood, Table, cell, mood},
     },
     clock::now,
+    network::RegisteredEndpoint,
 };
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
@@ -16,7 +17,7 @@ use valo_client::Client;
 use valo_protocol::{
     Amount, GenesisHash, Grant, PublicKey, Signature, SignedGrant, Timestamp,
     bytes::{BoundedString, BoundedVec},
-    registry::{Endpoints, NodeRole},
+    registry::{Endpoint, Endpoints, NodeRole},
 };
 
 const EXAMPLES: &str = "\
@@ -65,9 +66,9 @@ struct Create {
     /// Stake in VALO; the least that it takes unless given
     #[arg(long)]
     stake: Option<Amount>,
-    /// Where it is reached, such as 203.0.113.4:7002
-    #[arg(long, value_name = "ADDRESS")]
-    endpoint: Vec<String>,
+    /// Where it is reached: tcp://host:port for consensus, udp://host:port for everything else
+    #[arg(long, value_name = "ADDRESS", value_parser = endpoint)]
+    address: Vec<Endpoint>,
     /// How many days it is good for
     #[arg(long, default_value_t = 30)]
     days: u64,
@@ -151,7 +152,7 @@ impl Create {
             node: self.node,
             role,
             stake,
-            endpoints: endpoints(self.endpoint)?,
+            endpoints: endpoints(self.address)?,
             expires: Timestamp(now().0.saturating_add(lifetime)),
         };
         let SignedGrant { grant, signature } = grant.sign(&session.genesis(), &context.secret_key()?);
@@ -173,9 +174,15 @@ impl Create {
     }
 }
 
-fn endpoints(list: Vec<String>) -> anyhow::Result<Endpoints> {
-    let parsed: Result<Vec<_>, _> = list.into_iter().map(BoundedString::new).collect();
-    BoundedVec::new(parsed.context("an address is too long")?).context("too many addresses")
+/// An address as the registry takes it.
+pub fn endpoint(text: &str) -> Result<Endpoint, String> {
+    text.parse::<RegisteredEndpoint>().map_err(|error| error.to_string())?;
+    BoundedString::new(text).map_err(|error| error.to_string())
+}
+
+/// The addresses of a node.
+pub fn endpoints(list: Vec<Endpoint>) -> anyhow::Result<Endpoints> {
+    BoundedVec::new(list).context("a node has at most four addresses")
 }
 
 fn table(file: &GrantFile, verdict: Result<&str, &str>) -> Table {

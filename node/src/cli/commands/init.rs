@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{context::Context, output::Table},
+    network::HostPort,
     node::{BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings},
 };
 use anyhow::{Context as _, bail};
@@ -47,17 +48,13 @@ pub struct Arguments {
     /// Where everything else listens, UDP
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:7002")]
     network: SocketAddr,
-    /// UDP address that others should use
+    /// UDP address that others should use: host:port
     #[arg(long, value_name = "ADDRESS")]
-    advertise: Vec<SocketAddr>,
+    advertise: Vec<HostPort>,
     /// Consensus address of another node: host:port
     #[arg(long, value_name = "ADDRESS")]
     peer: Vec<String>,
-    /// Votes go straight to every validator and are not passed on: quicker where all are connected to each other. The
-    /// same on all nodes of a network, or their votes do not reach each other
-    #[arg(long)]
-    fully_connected: bool,
-    /// Another node for everything else: its key and UDP address
+    /// Another node for everything else: its key and UDP address, or its name
     #[arg(long, value_name = "KEY@ADDRESS")]
     seed: Vec<String>,
 }
@@ -88,11 +85,7 @@ impl Arguments {
         let config = NodeConfig {
             name: self.name,
             api: self.api,
-            consensus: ConsensusSettings {
-                listen: self.consensus,
-                peers: self.peer,
-                fully_connected: self.fully_connected,
-            },
+            consensus: ConsensusSettings { listen: self.consensus, peers: self.peer },
             network: NetworkSettings { listen: self.network, advertise: self.advertise, seeds: seeds? },
             blobs: BlobSettings::default(),
             worker: WorkerSettings::default(),

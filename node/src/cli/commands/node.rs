@@ -15,7 +15,7 @@ use valo_client::{
 };
 use valo_protocol::{
     Action, PublicKey,
-    registry::{NodeRole, NodeState},
+    registry::{Endpoint, NodeRole, NodeState},
 };
 
 /// The pause between two looks at a node that leaves.
@@ -64,6 +64,18 @@ enum Command {
         /// File that `valo grant create` wrote
         #[arg(long, value_name = "FILE")]
         grant: PathBuf,
+    },
+    /// Change where a node of yours is reached, or its slots
+    Update {
+        /// Its number or key
+        node: NodeReference,
+        /// Where it is reached: tcp://host:port for consensus, udp://host:port for everything else. In place of all it
+        /// had
+        #[arg(long, value_name = "ADDRESS", value_parser = grant::endpoint)]
+        address: Vec<Endpoint>,
+        /// Shards it runs at a time
+        #[arg(long)]
+        slots: Option<u16>,
     },
     /// Let a node of yours take nothing new, finish, and leave
     Drain {
@@ -115,6 +127,12 @@ impl Arguments {
                 let (stake, owner) = (grant.grant.stake, grant.grant.owner);
                 context.confirm(&format!("Pay {stake} VALO of stake, which will belong to account {owner}?"))?;
                 perform(context, &client, Action::RegisterNode { grant }).await
+            }
+            Command::Update { node, address, slots } => {
+                anyhow::ensure!(!address.is_empty() || slots.is_some(), "nothing to change: give --address or --slots");
+                let node = client.node(node).await?.id;
+                let endpoints = if address.is_empty() { None } else { Some(grant::endpoints(address)?) };
+                perform(context, &client, Action::UpdateNode { node, slots, endpoints }).await
             }
             Command::Drain { node } => {
                 let node = client.node(node).await?.id;
@@ -213,6 +231,9 @@ fn show(node: &Node) -> Table {
         table.field("Slots", format_args!("{} busy of {}", node.busy, node.slots));
     }
     table.row([cell("State").fg(comfy_table::Color::DarkGrey), state(node)]);
+    if node.power > 0 {
+        table.field("Voting power", node.power);
+    }
     table.field("Stake", format_args!("{} VALO, {} VALO of it locked", node.stake, node.locked));
     for part in &node.unbonding {
         table.field("Unbonding", format_args!("{} VALO, paid at {}", part.amount, human::moment(part.until)));

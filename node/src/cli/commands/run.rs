@@ -1,8 +1,12 @@
 //! `valo run`: a node, from its data folder, until it is stopped.
 
 use crate::{
-    cli::{context::Context, devnet::Ready, output::Format, output::print},
-    node::{DataFolder, Node},
+    cli::{
+        devnet::Ready,
+        output::{Format, Output, print},
+    },
+    network::HostPort,
+    node::{DataFolder, Files, Node},
 };
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,18 +15,27 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
+use valo_protocol::GenesisHash;
 
+/// How long a node that is told to stop may take to start, so as to stop in order.
+const START: Duration = Duration::from_secs(10);
 /// How long a node whose parent has gone may take: more than it needs to stop in order.
-const LAST: Duration = Duration::from_secs(18);
+const LAST: Duration = Duration::from_secs(28);
 
 const EXAMPLES: &str = "\
 Examples:
   valo init --home node --genesis genesis.json --peer 203.0.113.4:7001
   valo run --home node
+  valo run --home /data --config /etc/valo/config.yaml --genesis /etc/valo/genesis.json \\
+    --node-key /etc/valo-key/node.key
+
+In a container the three files are mounted, and `valo init` is not needed.
 
 Runs in the foreground. Ctrl-C or SIGTERM stops it in order; what was finalized is on disk at
 any moment.
-VALO_LOG sets what is logged, as in VALO_LOG=debug,libp2p=warn.";
+VALO_LOG sets what is logged, as in VALO_LOG=debug,libp2p=warn.
+Exit code 3: key, genesis and data folder do not belong together, or a file is not what it should be;
+starting it again does not help.";
 
 /// `valo run`
 #[derive(Debug, Args)]
@@ -31,6 +44,24 @@ pub struct Arguments {
     /// Data folder of the node: `valo init` makes one
     #[arg(long, value_name = "FOLDER")]
     home: PathBuf,
+    /// Configuration, if it is not config.yaml in the data folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Genesis document of the chain, if it is not genesis.json in the data folder
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Hash that the genesis must have, from a source you trust
+    #[arg(long, value_name = "HASH")]
+    genesis_hash: Option<GenesisHash>,
+    /// File with the node's key, if it is not node.key in the data folder
+    #[arg(long, value_name = "FILE")]
+    node_key: Option<PathBuf>,
+    /// Name of the node in logs, in place of the one in the configuration
+    #[arg(long)]
+    name: Option<String>,
+    /// UDP address that others should use, host:port, in place of those in the configuration
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Vec<HostPort>,
     /// Stop when standard input closes: whoever started it has gone
     #[arg(long, hide = true)]
     with_parent: bool,
@@ -38,7 +69,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Runs the command.
-    pub async fn run(self, context: &Context) -> anyhow::Result<()> {
+    pub async fn run(self, output: &Output) -> anyhow::Result<()> {
         // Listened for before anything starts, so that no signal is lost.
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
@@ -50,17 +81,39 @@ impl Arguments {
             }
         };
         tokio::pin!(parent_gone);
-        let folder = DataFolder::new(&self.home);
-        let node = tokio::select! {
-            node = Node::start(&folder) => node?,
-            () = &mut parent_gone => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+        let files = Files { config: self.config, genesis: self.genesis, key: self.node_key };
+        let folder = DataFolder::new(&self.home).with(files);
+        let mut config = folder.config()?;
+        if let Some(hash) = self.genesis_hash {
+            folder.genesis_of(hash)?;
+        }
+        config.name = self.name.unwrap_or(config.name);
+        if !self.advertise.is_empty() {
+            config.network.advertise = self.advertise;
+        }
+        let starting = Node::start(&folder, config);
+        tokio::pin!(starting);
+        let started = tokio::select! {
+            node = &mut starting => Some(node?),
+            () = &mut parent_gone => None,
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+        };
+        // Told to stop while it starts: it starts and stops, so that nothing is left half made.
+        let Some(node) = started else {
+            return match tokio::time::timeout(START, starting).await {
+                Ok(Ok(node)) => Ok(node.stop().await?),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = format!("{error:#}"), "stopped before it had started");
+                    Ok(())
+                }
+                Err(_) => Ok(()),
+            };
         };
         let ready = Ready { key: node.key(), api: node.api() };
-        match context.output.format {
+        match output.format {
             Format::Table => print(format_args!("node {} serves at http://{}", ready.key.short(), ready.api))?,
-            _ => context.output.show(&ready, String::new)?,
+            _ => output.show(&ready, String::new)?,
         }
         let failure = tokio::select! {
             reason = node.failed() => Some(reason),

@@ -299,12 +299,13 @@ fn config(node: &Member, nodes: &[Member]) -> NodeConfig {
         consensus: ConsensusSettings {
             listen: node.consensus,
             peers: validators.clone().map(|other| other.consensus.to_string()).collect(),
-            fully_connected: true,
         },
         network: NetworkSettings {
             listen: node.network,
             advertise: Vec::new(),
-            seeds: others().map(|other| SeedSettings { key: other.key, addresses: vec![other.network] }).collect(),
+            seeds: others()
+                .map(|other| SeedSettings { key: other.key, addresses: vec![other.network.into()] })
+                .collect(),
         },
         blobs: BlobSettings::default(),
         worker: WorkerSettings::default(),

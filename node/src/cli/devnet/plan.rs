@@ -125,6 +125,7 @@ impl Plan {
             version: Genesis::VERSION,
             chain: BoundedString::new(CHAIN)?,
             time: now,
+            fully_connected: true,
             parameters: Parameters::preset(Preset::Dev),
             accounts: BoundedVec::new(accounts)?,
             tiers: BoundedVec::new(tiers?)?,

@@ -29,6 +29,27 @@ fn the_tree_is_consistent() {
     tree(None).debug_assert();
 }
 
+/// A command whose own flag has the name of a global one would take its value away.
+fn own_flags(tree: &Tree, global: &[String], path: &str) {
+    for command in tree.get_subcommands() {
+        let path = format!("{path} {}", command.get_name());
+        for argument in command.get_arguments() {
+            let taken = !argument.is_global_set() && global.iter().any(|name| argument.get_id() == name.as_str());
+            assert!(!taken, "{path} has a flag of its own by the name of the global --{}", argument.get_id());
+        }
+        own_flags(command, global, &path);
+    }
+}
+
+#[test]
+fn no_command_takes_the_name_of_a_global_flag() {
+    let tree = tree(None);
+    let global: Vec<String> =
+        tree.get_arguments().filter(|own| own.is_global_set()).map(|own| own.get_id().to_string()).collect();
+    assert!(global.iter().any(|name| name == "key"));
+    own_flags(&tree, &global, "valo");
+}
+
 fn usage_error(arguments: &[&str]) -> String {
     let error = parse(arguments.iter().map(OsString::from)).unwrap_err();
     assert_eq!(error.exit_code(), 2);

@@ -49,6 +49,7 @@ pub(super) fn genesis() -> Genesis {
         version: Genesis::VERSION,
         chain: BoundedString::new("test").unwrap(),
         time: Timestamp(1),
+        fully_connected: false,
         parameters: Parameters::preset(Preset::Dev),
         accounts: BoundedVec::new(accounts).unwrap(),
         tiers: BoundedVec::default(),

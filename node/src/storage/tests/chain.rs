@@ -41,6 +41,7 @@ fn genesis() -> Arc<Genesis> {
         version: Genesis::VERSION,
         chain: BoundedString::new("test").unwrap(),
         time: Timestamp(1000),
+        fully_connected: false,
         parameters: Parameters::preset(Preset::Dev),
         accounts: BoundedVec::new(accounts).unwrap(),
         tiers: BoundedVec::default(),
