@@ -3,7 +3,10 @@
 //! One set of types for both: the command line reads them from files, the custom resource `JobContract` takes its
 //! schema from them. Nothing here knows files, a network or Kubernetes. What needs them (splitting files, naming
 //! blobs, resolving stages) is the command line's.
+//!
+//! [`chain`] is the same for a new chain: its description, shared by `valo genesis new` and the custom resource `Network`.
 
+pub mod chain;
 pub mod quantity;
 mod schema;
 mod source;
