@@ -64,7 +64,7 @@ pub struct Cluster {
     pub client: Client,
 }
 
-impl fmt::Debug for Cluster {
+impl Debug for Cluster {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Cluster")
     }

@@ -12,7 +12,7 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         Predicate, PredicateConfig, WatchStreamExt,
-        controller::{Action, Config, Controller},
+        controller::{Action, Config, Controller, Error},
         predicates, reflector, watcher,
     },
 };
@@ -102,10 +102,10 @@ pub async fn run<K: Kind>(
         .graceful_shutdown_on(end)
         .run(pass::<K>, |_, failure, _| Action::requeue(failure.pause), context)
         .for_each(|result| async move {
-            if let Err(error) = result
-                && !matches!(&error, kube::runtime::controller::Error::ReconcilerFailed(..))
-            {
-                tracing::warn!(controller = K::CONTROLLER, error = %causes(&error), "watching");
+            match result {
+                // Told already, or deleted since: nothing to tell.
+                Ok(_) | Err(Error::ReconcilerFailed(..) | Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::warn!(controller = K::CONTROLLER, error = %causes(&error), "watching"),
             }
         })
         .await;

@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod conditions;
 pub mod context;
 pub mod controller;
+pub mod job_contract;
 pub mod key_reservation;
 pub mod keys;
 pub mod metrics;
@@ -26,6 +27,7 @@ pub mod names;
 pub mod network;
 pub mod node_tier;
 pub mod owned;
+pub mod rbac;
 pub mod run;
 pub mod server;
 #[cfg(test)]

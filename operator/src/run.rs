@@ -9,7 +9,7 @@ use crate::{
     context::{Context, Settings},
     controller::{self, Guarded},
     metrics::Metrics,
-    names::{MANAGED_BY, MANAGER, NODE_TIER},
+    names::{COMPONENT, MANAGED_BY, MANAGER, NODE_TIER},
     server::{self, Health},
 };
 use anyhow::Context as _;
@@ -31,7 +31,7 @@ use kube::{
 use std::{sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use valo_crds::{LocalReference, Network, NodeTier, Wallet};
+use valo_crds::{JobContract, LocalReference, Network, NodeTier, Wallet};
 
 /// The lease that one of all replicas holds.
 const LEASE: &str = "valo-operator";
@@ -133,7 +133,13 @@ async fn controllers(context: Arc<Context>, namespace: Option<&str>, end: End) {
                 })
         },
     );
-    futures::join!(wallets, networks, tiers);
+    let jobs = controller::run::<JobContract>(
+        controller::api(&context, namespace),
+        context.clone(),
+        end.clone().map(drop),
+        |jobs| jobs,
+    );
+    futures::join!(wallets, networks, tiers, jobs);
 }
 
 /// The Network that something refers to.
@@ -148,6 +154,7 @@ fn tier_of(object: &impl ResourceExt) -> Option<ObjectRef<Guarded<NodeTier>>> {
 
 /// A wallet's Secret has its name, and no owner reference that would let it go with the wallet.
 fn of_the_same_name(secret: &Secret) -> Option<ObjectRef<Guarded<Wallet>>> {
+    secret.labels().get(COMPONENT).filter(|component| *component == "wallet-key")?;
     Some(ObjectRef::new(&secret.name_any()).within(&secret.namespace()?))
 }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Context, addresses,
+    cluster::ClusterError,
     key_reservation::{self, Claim},
     names::{self, FINALIZER, namespace_of, reference},
 };
@@ -67,11 +68,13 @@ pub async fn apply(
     for wallet in &wallets {
         cluster.apply(wallet).await?;
     }
-    cluster.apply(&config).await?;
-    cluster.apply(&headless).await?;
-    cluster.apply(&service).await?;
-    cluster.apply(&policy).await?;
-    cluster.apply(&budget).await?;
+    if !checked.situation.abandon {
+        settle(cluster.apply(&config).await, is_leaving)?;
+        settle(cluster.apply(&headless).await, is_leaving)?;
+        settle(cluster.apply(&service).await, is_leaving)?;
+        settle(cluster.apply(&policy).await, is_leaving)?;
+        settle(cluster.apply(&budget).await, is_leaving)?;
+    }
     if checked.situation.abandon {
         if let Some(running) = &checked.stateful_set {
             cluster.delete(running).await?;
@@ -87,6 +90,14 @@ pub async fn apply(
         applied.is_over = end(context, tier, checked, &applied).await?;
     }
     Ok(applied)
+}
+
+/// In a namespace that is deleted nothing can be made any more: what leaves does without.
+fn settle<T>(applied: Result<T, ClusterError>, is_leaving: bool) -> Result<(), ClusterError> {
+    match applied {
+        Err(error) if is_leaving && error.is_status(403) => Ok(()),
+        applied => applied.map(drop),
+    }
 }
 
 /// Applies the StatefulSet with as many pods as have their keys and hold their reservations.
@@ -114,7 +125,7 @@ async fn run_pods(
     if let Some(spec) = &mut stateful_set.spec {
         spec.replicas = Some(replicas);
     }
-    context.cluster.apply(&stateful_set).await?;
+    settle(context.cluster.apply(&stateful_set).await, tier.metadata.deletion_timestamp.is_some())?;
     applied.replicas = replicas;
     if replicas != checked.situation.running {
         let note = format!("{} pods, {} before", replicas, checked.situation.running);

@@ -7,7 +7,7 @@ use crate::{
     names::{FINALIZER, namespace_of, reference},
 };
 use kube::{ResourceExt, runtime::controller::Action};
-use valo_crds::{NodeTier, Wallet};
+use valo_crds::{JobContract, NodeTier, Wallet};
 
 /// Ends a Wallet, or waits.
 pub async fn delete(context: &Context, wallet: &Wallet) -> Result<Action, Error> {
@@ -15,6 +15,14 @@ pub async fn delete(context: &Context, wallet: &Wallet) -> Result<Action, Error>
     let name = wallet.name_any();
     if let Some(tier) = tiers.iter().find(|tier| signs_with(tier, wallet)) {
         let note = format!("NodeTier {} signs with Wallet {name}: it goes first", tier.name_any());
+        context.tell(&reference(wallet), "Waiting", "Delete", note).await;
+        return Ok(Action::requeue(SOON));
+    }
+    let jobs: Vec<JobContract> = context.cluster.list(&namespace_of(wallet), "").await?;
+    let pays = |job: &&JobContract| job.spec.0.wallet_ref.as_ref().is_some_and(|reference| reference.name == name);
+    // Those that are over need no signature any more, nor do those that are not deleted: they run on.
+    if let Some(job) = jobs.iter().filter(pays).find(|job| job.metadata.deletion_timestamp.is_some()) {
+        let note = format!("JobContract {} is cancelled first", job.name_any());
         context.tell(&reference(wallet), "Waiting", "Delete", note).await;
         return Ok(Action::requeue(SOON));
     }

@@ -128,7 +128,7 @@ fn container(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> Conta
         &format!("/etc/valo-genesis/{DOCUMENT}"),
         "--genesis-hash",
         &genesis.to_string(),
-        "--key",
+        "--node-key",
         "/etc/valo-key/node.key",
         "--name",
         "$(POD_NAME)",
