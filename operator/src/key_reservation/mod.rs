@@ -8,7 +8,7 @@
 use crate::{Context, cluster::ClusterError, names};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
+    api::{DeleteParams, ListParams, PostParams, Preconditions},
 };
 use valo_crds::{ConsensusKeyReservation, ConsensusKeyReservationSpec, Holder, NodeTier};
 use valo_protocol::{BlobHash, GenesisHash, PublicKey};
@@ -83,6 +83,17 @@ pub async fn release(context: &Context, held: &ConsensusKeyReservation) -> Resul
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         deleted => deleted.map(|_| true).map_err(|error| failed("delete", error)),
     }
+}
+
+/// Gives back whatever a NodeTier held whose pods are all proved absent: also for keys whose Secrets are gone.
+pub async fn release_all(context: &Context, tier: &NodeTier) -> Result<(), ClusterError> {
+    let api: Api<ConsensusKeyReservation> = Api::all(context.cluster.client.clone());
+    let own = ListParams::default().labels(&names::selector(&[(names::NODE_TIER, &tier.name_any())]));
+    let list = api.list(&own).await.map_err(|error| ClusterError::new::<ConsensusKeyReservation>("list", "", error))?;
+    for held in list.items.iter().filter(|held| Some(&held.spec.holder.node_tier_uid) == tier.metadata.uid.as_ref()) {
+        release(context, held).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

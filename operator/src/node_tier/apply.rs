@@ -49,7 +49,7 @@ pub async fn apply(
     checked: &Checked,
     prepared: Prepared,
 ) -> Result<Applied, Error> {
-    let Prepared { keys, wallets, config, headless, service, policy, budget, stateful_set, plan } = prepared;
+    let Prepared { keys, wallets, config, headless, service, policy, budget, stateful_set, plan, outdated } = prepared;
     let cluster = &context.cluster;
     let is_leaving = tier.metadata.deletion_timestamp.is_some();
     if !is_leaving {
@@ -81,6 +81,9 @@ pub async fn apply(
         }
     } else if let Some(stateful_set) = stateful_set {
         run_pods(context, tier, checked, stateful_set, &mut applied).await?;
+    }
+    if let Some(name) = outdated {
+        replace(context, tier, checked, &name).await?;
     }
     if let Some(chain) = &checked.chain {
         perform(context, tier, checked, chain, &mut applied).await?;
@@ -131,6 +134,18 @@ async fn run_pods(
         let note = format!("{} pods, {} before", replicas, checked.situation.running);
         context.tell(&reference(tier), "Scaled", "Scale", note).await;
     }
+    Ok(())
+}
+
+/// Replaces a pod that runs something else than what is asked for.
+async fn replace(context: &Context, tier: &NodeTier, checked: &Checked, name: &str) -> Result<(), Error> {
+    let Some(pod) = checked.seen_pods.iter().find(|pod| pod.name_any() == name) else { return Ok(()) };
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    context.cluster.delete(pod).await?;
+    let note = format!("{name} starts anew with {}", checked.pods.image);
+    context.tell(&reference(tier), "Replaced", "Roll", note).await;
     Ok(())
 }
 
@@ -269,6 +284,7 @@ async fn end(context: &Context, tier: &NodeTier, checked: &Checked, applied: &Ap
     if applied.replicas > 0 || checked.situation.running > 0 || !pods.is_empty() {
         return Ok(false);
     }
+    key_reservation::release_all(context, tier).await?;
     if !applied.keys.is_empty() {
         let volumes = if tier.spec.storage.retain { " and the volumes" } else { "" };
         let note = format!("the Secrets with the keys{volumes} stay; delete them when the stake is paid");

@@ -8,6 +8,7 @@ mod build;
 mod dereference;
 pub mod plan;
 pub mod power;
+pub mod roll;
 mod status;
 mod validate;
 

@@ -236,7 +236,10 @@ fn pod_settings(tier: &NodeTier, found: &Found, settings: &Settings) -> PodSetti
     peers.extend(join.into_iter().flat_map(|join| join.peers.iter().map(|peer| peer.0.clone())));
     seeds.extend(join.into_iter().flat_map(|join| join.seeds.iter().cloned()));
     PodSettings {
-        image: spec.and_then(|spec| spec.image.clone()).unwrap_or_else(|| settings.node_image.clone()),
+        image: spec
+            .and_then(|spec| spec.image.clone())
+            .or_else(|| found.stateful_set.as_ref().and_then(running_image))
+            .unwrap_or_else(|| settings.node_image.clone()),
         pull_policy: spec.map(|spec| spec.image_pull_policy).unwrap_or_default(),
         pull_secrets: spec
             .map(|spec| spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect())
@@ -247,6 +250,11 @@ fn pod_settings(tier: &NodeTier, found: &Found, settings: &Settings) -> PodSetti
         peers,
         seeds,
     }
+}
+
+/// The image that the nodes run. Another release of the operator has another default, and restarts nobody with it.
+fn running_image(stateful_set: &StatefulSet) -> Option<String> {
+    stateful_set.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()
 }
 
 /// The voting power that this cluster may lose. Before the chain answers, all validators weigh the same.

@@ -90,5 +90,5 @@ async fn missing(wallet: &Wallet, signer: &Signer, key: &SecretKey) -> Result<Am
         Some(account) => chain.nodes_of(account.number).await.map_err(failed)?,
         None => Vec::new(),
     };
-    Ok(wanted.saturating_sub(super::validate::holdings(account.as_ref(), &nodes)))
+    Ok(super::validate::missing(wanted, super::validate::holdings(account.as_ref(), &nodes)))
 }

@@ -67,11 +67,18 @@ pub fn validate(wallet: &Wallet, found: Found) -> Result<Checked, Error> {
         (Some(payer), Some(secret)) => keys::read(secret, &secret_of(payer).key).ok(),
         _ => None,
     };
-    let funding = wallet.spec.fund_from.as_ref().map(|from| Funding {
-        missing: from.amount.0.saturating_sub(holdings(account.as_ref(), &nodes)),
-        payer: payer_key,
-    });
+    let funding = wallet
+        .spec
+        .fund_from
+        .as_ref()
+        .map(|from| Funding { missing: missing(from.amount.0, holdings(account.as_ref(), &nodes)), payer: payer_key });
     Ok(Checked { key, is_new, has_network: network.is_some(), chain, silent, account, nodes, funding })
+}
+
+/// What is to be paid: all that is missing, once it is more than a tenth. Fees alone are not worth a transfer each.
+pub fn missing(wanted: Amount, held: Amount) -> Amount {
+    let missing = wanted.saturating_sub(held);
+    if missing.units() > wanted.units() / 10 { missing } else { Amount::ZERO }
 }
 
 /// Everything that an account holds: what it can spend, and what stands behind its nodes or is on its way back.
@@ -157,7 +164,9 @@ mod tests {
             validate(&wallet, found).unwrap().funding.unwrap().missing.to_string()
         };
         assert_eq!(missing(None, vec![]), "450");
-        assert_eq!(missing(Some(account), vec![node]), "25");
+        assert_eq!(missing(Some(account), vec![node.clone()]), "0", "a few fees are missing");
+        assert_eq!(missing(None, vec![node]), "0");
+        assert_eq!(missing(Some(crate::testing::account("100")), vec![]), "350");
     }
 
     #[test]

@@ -12,12 +12,17 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use valo_crds::{NodeTier, Role};
 
-/// Builds it: of validators what consensus can lose, of others one at a time.
-pub fn build(tier: &NodeTier, power: &Power) -> PodDisruptionBudget {
-    let most = match tier.spec.role {
+/// How many nodes may be down at a time.
+pub fn may_be_down(tier: &NodeTier, power: &Power) -> usize {
+    match tier.spec.role {
         Role::Validator => power::may_be_down(power.total, &power.own, power.others_down, power.sharers),
         Role::Worker | Role::Full => 1,
-    };
+    }
+}
+
+/// Builds it: of validators what consensus can lose, of others one at a time.
+pub fn build(tier: &NodeTier, power: &Power) -> PodDisruptionBudget {
+    let most = may_be_down(tier, power);
     PodDisruptionBudget {
         metadata: owned::metadata(tier, tier.name_any(), labels(tier)),
         spec: Some(PodDisruptionBudgetSpec {

@@ -9,6 +9,7 @@ mod wallet;
 
 use super::{
     plan::{Plan, plan},
+    roll,
     validate::Checked,
 };
 use crate::{
@@ -46,6 +47,8 @@ pub struct Prepared {
     pub stateful_set: Option<StatefulSet>,
     /// What is to be done next.
     pub plan: Plan,
+    /// The pod to be replaced, if one is not what is asked for.
+    pub outdated: Option<String>,
 }
 
 /// Builds it all.
@@ -67,8 +70,22 @@ pub fn build(tier: &NodeTier, checked: &Checked, settings: &Settings) -> Prepare
         policy: network_policy::build(tier, &checked.pods, settings),
         budget: budget::build(tier, &checked.power),
         stateful_set,
+        outdated: outdated(tier, checked, &plan),
         plan,
     }
+}
+
+/// The pod to be replaced next. While nodes come or go, none is.
+fn outdated(tier: &NodeTier, checked: &Checked, plan: &Plan) -> Option<String> {
+    let situation = &checked.situation;
+    if plan.replicas != situation.running || plan.replicas != situation.wanted {
+        return None;
+    }
+    let template = stateful_set::template(tier, &checked.pods);
+    let name = tier.name_any();
+    let members = roll::members(&name, &checked.seen_pods, stateful_set::TEMPLATE, &template);
+    let running = usize::try_from(plan.replicas).unwrap_or(0);
+    roll::next(&members, running, budget::may_be_down(tier, &checked.power)).map(|ordinal| names::pod(&name, ordinal))
 }
 
 /// The role as a label.

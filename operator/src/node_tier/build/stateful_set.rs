@@ -52,8 +52,6 @@ const GRACE: i64 = 30;
 /// Builds it.
 pub fn build(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash, replicas: i32) -> StatefulSet {
     let mut spec = pod_spec(tier, pods, genesis);
-    // Before the keys are listed: scaling is nothing that a pod is restarted for.
-    let hash = BlobHash::of(serde_json::to_string(&spec).unwrap_or_default().as_bytes()).short();
     if let Some(volumes) = &mut spec.volumes {
         volumes.push(keys_volume(tier, replicas));
     }
@@ -72,7 +70,7 @@ pub fn build(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash, replicas
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels(tier)),
-                    annotations: Some([(TEMPLATE.to_owned(), hash)].into()),
+                    annotations: Some([(TEMPLATE.to_owned(), template(tier, pods))].into()),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(spec),
@@ -86,6 +84,14 @@ pub fn build(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash, replicas
         }),
         status: None,
     }
+}
+
+/// The hash of what users ask for. Not of the whole template: another release of the operator may build another one, and
+/// restarts nobody with it.
+pub fn template(tier: &NodeTier, pods: &PodSettings) -> String {
+    let spec = &tier.spec;
+    let asked = (&pods.image, &spec.resources, &spec.node_selector, &spec.tolerations);
+    BlobHash::of(serde_json::to_string(&asked).unwrap_or_default().as_bytes()).short()
 }
 
 fn pod_spec(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> PodSpec {
