@@ -28,8 +28,8 @@ test-long: ## the same with many more seeds and cases
 lint: ## formatting, clippy, one build for all; generated files are held by the tests
 	@$(CARGO) fmt --all --check
 	@scripts/features.sh
-	@$(CARGO) clippy --locked --workspace --exclude valo-crds --all-targets -- -D warnings
-	@$(CARGO) clippy --locked -p valo-crds --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --workspace --exclude valo-crds --exclude valo-operator --all-targets -- -D warnings
+	@$(CARGO) clippy --locked -p valo-crds -p valo-operator --all-targets -- -D warnings
 
 fmt: ## format the code
 	@$(CARGO) fmt --all
@@ -49,10 +49,11 @@ cluster-test: ## the promises made to users of Kubernetes, on a cluster of its o
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
 
-generate: ## rewrite the generated files: OpenAPI document, command line, custom resources, golden vectors
+generate: ## rewrite the generated files: OpenAPI document, command line, custom resources, rights, golden vectors
 	@VALO_BLESS=1 $(CARGO) test --locked -q -p valo-protocol -p valo-ledger
 	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib the_committed
 	@$(CARGO) run --locked -q -p valo-crds --bin crdgen
+	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo-operator the_committed_rules
 
 clean: ## remove the build output
 	@$(CARGO) clean

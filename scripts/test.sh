@@ -9,15 +9,15 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
-# The custom resources by themselves: with them, shared dependencies would get other features and compile twice.
-node=(--workspace --exclude valo-crds)
+# What uses kube by itself: with it, shared dependencies would get other features and compile twice.
+node=(--workspace --exclude valo-crds --exclude valo-operator)
 
 step "build"
 cargo build --locked "${node[@]}" --all-targets
 step "unit, property, golden and snapshot tests, simulator"
 cargo test --locked "${node[@]}" --exclude valo-e2e
-step "custom resources"
-cargo test --locked -p valo-crds
+step "custom resources and operator"
+cargo test --locked -p valo-crds -p valo-operator
 if [ -n "${VALO_LONG:-}" ]; then
   step "hundreds of random networks with faulty workers"
   cargo test --locked -p valo-ledger hundreds_of_seeds -- --ignored

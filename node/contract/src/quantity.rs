@@ -216,6 +216,18 @@ where
     deserializer.deserialize_str(Verbatim(expecting, PhantomData))
 }
 
+/// A span of time for people: `4.2s`, `1m 30s`, `3d 17h`.
+pub fn in_words(span: std::time::Duration) -> String {
+    let (milliseconds, seconds) = (span.as_millis(), span.as_secs());
+    match seconds {
+        0 => format!("{milliseconds}ms"),
+        1..60 => format!("{seconds}.{}s", span.subsec_millis() / 100),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

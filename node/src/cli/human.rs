@@ -5,14 +5,7 @@ use valo_protocol::Timestamp;
 
 /// A span in its two largest units: `850ms`, `12.3s`, `3m 20s`, `5h 12m`, `3d 4h`.
 pub fn span(span: Duration) -> String {
-    let (milliseconds, seconds) = (span.as_millis(), span.as_secs());
-    match seconds {
-        0 => format!("{milliseconds}ms"),
-        1..60 => format!("{seconds}.{}s", span.subsec_millis() / 100),
-        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
+    valo_contract::quantity::in_words(span)
 }
 
 /// How long before `now` a moment was; `-` for one that is still to come.

@@ -1,19 +1,16 @@
 //! `valo genesis`: the document that a chain starts from. The same description gives the same bytes, everywhere.
 
 use crate::cli::{context::Context, output::Table};
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use valo_contract::chain::ChainDescription;
 use valo_protocol::{
-    AccountNumber, Amount, Genesis, GenesisHash, Parameters, PublicKey, Timestamp,
-    bytes::{BoundedString, BoundedVec},
+    AccountNumber, Amount, Genesis, GenesisHash, PublicKey,
+    bytes::BoundedVec,
     genesis::{GenesisAccount, GenesisNode},
-    params::Preset,
-    registry::{NodeRole, Tier, TierId},
+    registry::NodeRole,
 };
 
 const EXAMPLES: &str = "\
@@ -80,34 +77,6 @@ enum Command {
     },
 }
 
-/// A chain as people describe it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Description {
-    chain: String,
-    time: Timestamp,
-    #[serde(default)]
-    fully_connected: bool,
-    preset: Preset,
-    #[serde(default)]
-    parameters: BTreeMap<String, serde_json::Value>,
-    accounts: Vec<GenesisAccount>,
-    #[serde(default)]
-    tiers: Vec<Tier>,
-    nodes: Vec<DescribedNode>,
-}
-
-/// A node: a worker if it has a tier.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct DescribedNode {
-    key: PublicKey,
-    owner: PublicKey,
-    stake: Amount,
-    tier: Option<String>,
-    slots: Option<u16>,
-}
-
 /// What a document says, in short.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,7 +96,7 @@ impl Arguments {
         match self.command {
             Command::New { description, file } => {
                 let text = read(&description)?;
-                let described: Description = serde_yaml::from_str(&text)
+                let described: ChainDescription = serde_yaml::from_str(&text)
                     .with_context(|| format!("{} describes no chain", description.display()))?;
                 let genesis = described.genesis()?;
                 match file {
@@ -160,53 +129,6 @@ impl Arguments {
             Command::Check { file } => show(context, &document(&file)?),
         }
     }
-}
-
-impl Description {
-    fn genesis(self) -> anyhow::Result<Genesis> {
-        let numbers: BTreeMap<PublicKey, u64> =
-            (0u64..).zip(&self.accounts).map(|(number, account)| (account.key, number)).collect();
-        let node = |node: &DescribedNode| {
-            let owner = numbers.get(&node.owner);
-            let owner = owner.with_context(|| format!("owner {} of node {} has no account", node.owner, node.key))?;
-            let role = match (&node.tier, node.slots) {
-                (None, None) => NodeRole::Validator,
-                (None, Some(_)) => anyhow::bail!("node {} has slots and no tier", node.key),
-                (Some(name), slots) => {
-                    let place = self.tiers.iter().position(|tier| *tier.name == **name);
-                    let place = place.with_context(|| format!("node {}: there is no tier `{name}`", node.key))?;
-                    let slots = slots.unwrap_or(1);
-                    ensure!(slots > 0, "node {} has no slots", node.key);
-                    NodeRole::Worker { tier: TierId(u16::try_from(place)?), slots }
-                }
-            };
-            Ok(GenesisNode { key: node.key, owner: AccountNumber::new(*owner)?, role, stake: node.stake })
-        };
-        let nodes = self.nodes.iter().map(node).collect::<anyhow::Result<Vec<GenesisNode>>>()?;
-        let genesis = Genesis {
-            version: Genesis::VERSION,
-            chain: BoundedString::new(self.chain)?,
-            time: self.time,
-            fully_connected: self.fully_connected,
-            parameters: parameters(self.preset, self.parameters)?,
-            accounts: BoundedVec::new(self.accounts)?,
-            tiers: BoundedVec::new(self.tiers)?,
-            nodes: BoundedVec::new(nodes)?,
-        };
-        genesis.check().context("the chain is not usable")?;
-        Ok(genesis)
-    }
-}
-
-/// A preset with what differs.
-fn parameters(preset: Preset, changes: BTreeMap<String, serde_json::Value>) -> anyhow::Result<Parameters> {
-    let mut all = serde_json::to_value(Parameters::preset(preset))?;
-    let fields = all.as_object_mut().context("parameters are no object")?;
-    for (name, value) in changes {
-        let present = fields.get_mut(&name).with_context(|| format!("there is no parameter `{name}`"))?;
-        *present = value;
-    }
-    serde_json::from_value(all).context("a parameter has a wrong value")
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -254,7 +176,7 @@ fn show(context: &Context, genesis: &Genesis) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use valo_protocol::SecretKey;
+    use valo_protocol::{Parameters, SecretKey, params::Preset};
 
     fn key(seed: u8) -> PublicKey {
         SecretKey::from_seed([seed; 32]).public()
@@ -271,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_description_gives_the_same_bytes_every_time() {
-        let made = || -> Genesis { serde_yaml::from_str::<Description>(&description("")).unwrap().genesis().unwrap() };
+        let made =
+            || -> Genesis { serde_yaml::from_str::<ChainDescription>(&description("")).unwrap().genesis().unwrap() };
         let genesis = made();
         assert_eq!(to_text(&genesis).unwrap(), to_text(&made()).unwrap());
         assert_eq!(genesis.parameters.epoch.0, 60_000);
@@ -285,8 +208,8 @@ mod tests {
     #[test]
     fn what_makes_no_chain_is_refused_with_its_reason() {
         let error = |text: &str| -> String {
-            match serde_yaml::from_str::<Description>(text) {
-                Ok(description) => format!("{:#}", description.genesis().unwrap_err()),
+            match serde_yaml::from_str::<ChainDescription>(text) {
+                Ok(description) => format!("{:#}", anyhow::Error::from(description.genesis().unwrap_err())),
                 Err(error) => error.to_string(),
             }
         };

@@ -7,10 +7,8 @@ use super::{
     document::Document,
     inputs::{self, Inputs},
 };
+use crate::{API_VERSION, Deadline, Entry, InputSpec, KIND, MergeSpec, OnFailureSpec, Source, StageSpec, WasmSpec};
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
-use valo_contract::{
-    API_VERSION, Deadline, Entry, InputSpec, KIND, MergeSpec, OnFailureSpec, Source, StageSpec, WasmSpec,
-};
 use valo_protocol::{
     Amount, BlobHash, Duration, JobContract, Timestamp, Varint,
     bytes::{BoundedString, BoundedVec},
@@ -110,7 +108,7 @@ impl Plan {
             let over = now.since(deadline);
             let reason = match over.0 {
                 0 => "it leaves no time".to_owned(),
-                _ => format!("it is in the past, by {}", crate::cli::human::span(over.into())),
+                _ => format!("it is in the past, by {}", crate::quantity::in_words(over.into())),
             };
             return Err(FieldError::new("spec.deadline", reason));
         }

@@ -8,13 +8,13 @@ use super::{
     blobs::{Blob, Blobs},
     split::{self, Split, Unit},
 };
+use crate::{Entry, InputSpec, SplitSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::BufReader,
     path::{Component, Path, PathBuf},
 };
-use valo_contract::{Entry, InputSpec, SplitSpec};
 use valo_protocol::{
     BlobHash,
     files::{FileEntry, FilePath, FileTree, InputManifest},

@@ -4,11 +4,11 @@
 //! is a shard; with one, the units are dealt evenly over the shards, the first shards getting one more when it does
 //! not come out even. Files are read in pieces, never whole.
 
+use crate::SplitSpec;
 use std::{
     io::{self, BufRead},
     ops::Range,
 };
-use valo_contract::SplitSpec;
 use valo_protocol::job::MAX_SHARDS;
 
 /// What is never cut.
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_split_says_one_thing() {
-        use valo_contract::quantity::Size;
+        use crate::quantity::Size;
         let both = SplitSpec { bytes: Some(Size(1)), lines: Some(1), ..SplitSpec::default() };
         assert!(matches!(Split::try_from(both), Err(SplitError::Unit)));
         assert!(matches!(Split::try_from(SplitSpec::default()), Err(SplitError::Unit)));

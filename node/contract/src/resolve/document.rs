@@ -3,16 +3,16 @@
 //! Reading is strict: an unknown field, a wrong unit or a missing field is an error that names the field, the
 //! line and the column. What cannot be said about one field alone is checked by [`plan`](super::plan).
 
+use crate::Spec;
 use serde::Deserialize;
-use valo_contract::Spec;
 
 /// The document.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a job contract")]
 pub struct Document {
-    /// Group and version, [`valo_contract::API_VERSION`].
+    /// Group and version, [`crate::API_VERSION`].
     pub api_version: String,
-    /// [`valo_contract::KIND`].
+    /// [`crate::KIND`].
     pub kind: String,
     /// Its name.
     pub metadata: Metadata,

@@ -1,0 +1,90 @@
+//! JobContract: the YAML that `valo job submit -f` takes, as an object of the cluster.
+//!
+//! It is submitted exactly once, whoever restarts when: the UID of the object is the `client_id` of the submission, and
+//! the chain answers a second one with the job that the first one made. A contract is signed as it is, so what is
+//! wrong with it is final; what it waits for (a ConfigMap, money, the chain) is not.
+
+mod apply;
+mod delete;
+mod dereference;
+mod price;
+mod status;
+mod validate;
+
+use crate::{
+    Context,
+    chain::{ChainError, SignerError},
+    cluster::ClusterError,
+    controller::{AGAIN, Kind, Problem, SOON, Steps},
+    keys::KeyError,
+};
+use kube::runtime::controller::Action;
+use std::sync::Arc;
+use valo_client::ClientError;
+use valo_crds::{JobContract, JobPhase};
+
+/// Why a pass over a JobContract fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cluster did not do something.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The chain could not be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The chain did not do something.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// A node did not take a blob.
+    #[error("cannot upload {label}")]
+    Upload {
+        /// What it is.
+        label: String,
+        /// Why not.
+        #[source]
+        source: ClientError,
+    },
+    /// The Secret of the wallet holds no key.
+    #[error("spec.walletRef")]
+    Key(#[from] KeyError),
+    /// Files could not be laid out for reading.
+    #[error("cannot lay out the files of the contract")]
+    Files(#[from] std::io::Error),
+    /// The task that reads files ended.
+    #[error("reading the files of the contract was broken off")]
+    BrokenOff(#[from] tokio::task::JoinError),
+}
+
+impl Problem for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Cluster(_) => "ClusterError",
+            Self::Chain(_) | Self::Upload { .. } | Self::Signer(SignerError::Client { .. }) => "ChainUnreachable",
+            Self::Signer(SignerError::Refused { .. }) => "ChainRefused",
+            Self::Signer(SignerError::Busy { .. }) => "WalletBusy",
+            Self::Key(_) => "KeyMalformed",
+            Self::Files(_) | Self::BrokenOff(_) => "FilesUnreadable",
+        }
+    }
+}
+
+impl Kind for JobContract {
+    const CONTROLLER: &'static str = "job-contract";
+    type Problem = Error;
+
+    async fn reconcile(job: Arc<Self>, context: Arc<Context>) -> Result<Action, Error> {
+        let steps = Steps::of::<Self>(&context);
+        if job.metadata.deletion_timestamp.is_some() {
+            return steps.run("delete", delete::delete(&context, &job)).await;
+        }
+        let found = steps.run("dereference", dereference::dereference(&context, &job)).await?;
+        let checked = steps.run("validate", validate::validate(job.clone(), found)).await?;
+        let applied = steps.run("apply", apply::apply(&context, &job, checked)).await?;
+        let phase = steps.run("status", status::report(&context, &job, &applied)).await?;
+        Ok(match phase {
+            Some(JobPhase::Final | JobPhase::Failed | JobPhase::Rejected) => Action::await_change(),
+            Some(JobPhase::Running | JobPhase::Placing | JobPhase::Funded) => Action::requeue(SOON),
+            _ => Action::requeue(AGAIN),
+        })
+    }
+}

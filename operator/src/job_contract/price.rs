@@ -1,0 +1,73 @@
+//! Holds a contract against the tiers and the parameters of the chain, as the chain will, with the field in the message.
+
+use valo_client::types::{ParametersInForce, TierInfo};
+use valo_contract::resolve::FieldError;
+use valo_protocol::{
+    Amount, JobContract, Timestamp,
+    job::{Program, Stage, Verification},
+    registry::Runtime,
+};
+
+/// What the price of wasm is for.
+const FUEL_UNIT: u64 = 1_000_000_000;
+
+/// Refuses what the chain would refuse.
+pub fn check(
+    contract: &JobContract,
+    now: Timestamp,
+    parameters: &ParametersInForce,
+    tiers: &[TierInfo],
+) -> Result<(), FieldError> {
+    let Verification::Replicated { replicas, .. } = contract.verification;
+    let too_dear = || FieldError::new("spec.stages", "it would cost more than can exist");
+    let mut least = contract.tip;
+    for (index, stage) in contract.stages.iter().enumerate() {
+        let field = format!("spec.stages[{index}]");
+        let tier = tier_of(&field, stage, tiers)?;
+        let each = price(stage, tier).ok_or_else(too_dear)?;
+        let shard = each.checked_mul(u64::from(replicas)).ok_or_else(too_dear)?;
+        least = least.checked_add(shard).ok_or_else(too_dear)?;
+    }
+    if contract.budget < least {
+        let reason =
+            format!("{} VALO does not cover one shard of each stage at its limit, {least} VALO", contract.budget);
+        return Err(FieldError::new("spec.budget", reason));
+    }
+    let longest = parameters.parameters.max_job_time;
+    if contract.deadline > now.after(longest) {
+        let reason = format!("a job on this network may take {} ms at most", longest.0);
+        return Err(FieldError::new("spec.deadline", reason));
+    }
+    Ok(())
+}
+
+fn tier_of<'a>(field: &str, stage: &Stage, tiers: &'a [TierInfo]) -> Result<&'a TierInfo, FieldError> {
+    let tier = tiers.iter().find(|tier| tier.tier.name == stage.tier).ok_or_else(|| {
+        let names: Vec<&str> = tiers.iter().map(|tier| tier.tier.name.as_str()).collect();
+        let reason = format!("there is no tier `{}`; there are: {}", stage.tier, names.join(", "));
+        FieldError::new(format!("{field}.tier"), reason)
+    })?;
+    let (runtime, program) = match &stage.program {
+        Program::Wasm { .. } => (Runtime::Wasm, "wasm"),
+        Program::Container { .. } => (Runtime::Container, "container"),
+    };
+    if tier.tier.runtime != runtime {
+        let reason = format!("tier `{}` does not run a {program}", stage.tier);
+        return Err(FieldError::new(format!("{field}.tier"), reason));
+    }
+    if stage.memory > tier.tier.memory {
+        let reason = format!("a slot of tier `{}` has {} bytes, not {}", stage.tier, tier.tier.memory, stage.memory);
+        return Err(FieldError::new(format!("{field}.{program}.memory"), reason));
+    }
+    Ok(tier)
+}
+
+/// The price of one replica of a shard at its limit, rounded up.
+fn price(stage: &Stage, tier: &TierInfo) -> Option<Amount> {
+    let (units, divisor) = match &stage.program {
+        Program::Wasm { fuel, .. } => (fuel.0, FUEL_UNIT),
+        Program::Container { seconds, .. } => (u64::from(*seconds), 1),
+    };
+    let product = u128::from(tier.tier.price.units()).checked_mul(u128::from(units))?;
+    u64::try_from(product.div_ceil(u128::from(divisor))).ok().map(Amount::from_units)
+}

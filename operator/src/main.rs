@@ -1,0 +1,9 @@
+//! The binary: everything is in the library.
+
+use clap::Parser;
+use valo_operator::{arguments::Arguments, run};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    run::run(Arguments::parse()).await
+}

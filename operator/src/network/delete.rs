@@ -1,0 +1,25 @@
+//! A Network goes when its nodes are gone: they need to know until then which chain they leave.
+
+use super::Error;
+use crate::{
+    Context,
+    controller::SOON,
+    names::{FINALIZER, namespace_of, reference},
+};
+use kube::{ResourceExt, runtime::controller::Action};
+use valo_crds::{Network, NodeTier};
+
+/// Ends a Network, or waits.
+pub async fn delete(context: &Context, network: &Network) -> Result<Action, Error> {
+    let (namespace, name) = (namespace_of(network), network.name_any());
+    let tiers: Vec<NodeTier> = context.cluster.list(&namespace, "").await?;
+    let tiers = tiers.iter().filter(|tier| tier.spec.network_ref.name == name).map(|tier| tier.name_any());
+    let waits: Vec<String> = tiers.map(|tier| format!("NodeTier {tier}")).collect();
+    if !waits.is_empty() {
+        let note = format!("{} of this Network go first: delete them", waits.join(", "));
+        context.tell(&reference(network), "Waiting", "Delete", note).await;
+        return Ok(Action::requeue(SOON));
+    }
+    context.cluster.set_finalizer(network, FINALIZER, false).await?;
+    Ok(Action::await_change())
+}

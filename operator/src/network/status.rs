@@ -1,0 +1,133 @@
+//! Says where the chain of a Network stands, from what is finalized.
+
+use super::{Error, apply::Applied, validate::Checked};
+use crate::{
+    Context, addresses,
+    chain::{API_PORT, is_ready},
+    conditions::{Conditions, READY},
+    names::{self, namespace_of},
+};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use valo_crds::{ConsensusPeer, Network, NetworkStatus, Role, Seed};
+
+/// The condition that the genesis is there and the right one.
+pub const GENESIS: &str = "Genesis";
+/// The condition that the chain makes blocks.
+const PROGRESSING: &str = "Progressing";
+/// Seeds and peers that are told to others: a few are enough, they tell of the rest.
+const TOLD: usize = 8;
+
+/// Writes the status. Whether everything is as it should be.
+pub async fn report(context: &Context, network: &Network, checked: &Checked, applied: &Applied) -> Result<bool, Error> {
+    let status = status(network, checked, applied, context.now());
+    let settled = crate::conditions::holds(&status.conditions, READY);
+    let was_ready = network.status.as_ref().is_some_and(|last| crate::conditions::holds(&last.conditions, READY));
+    context.cluster.apply_status(network, network.status.as_ref(), &status).await?;
+    if settled && !was_ready {
+        let note = format!("the nodes follow the chain, at height {}", status.height.unwrap_or_default());
+        context.tell(&names::reference(network), "Ready", "Report", note).await;
+    }
+    Ok(settled)
+}
+
+/// The status of a Network.
+pub fn status(network: &Network, checked: &Checked, applied: &Applied, now: Timestamp) -> NetworkStatus {
+    let last = network.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::from(&last.conditions, network.metadata.generation, now);
+    match (&checked.genesis, applied.genesis) {
+        (Ok(_), Some(hash)) => conditions.set(GENESIS, true, "Made", format!("the chain is {hash}")),
+        (Ok(_), None) => conditions.set(GENESIS, false, "Waiting", "the genesis is not in the cluster yet"),
+        (Err(waits), _) => conditions.set(GENESIS, false, "Waiting", waits.0.clone()),
+    }
+    let (ready, reason, message) = readiness(checked);
+    conditions.set(READY, ready, reason, message.clone());
+    let makes_blocks = ready && last.height.is_none_or(|height| height <= height_of(checked).unwrap_or(0));
+    let reason = if makes_blocks { "MakesBlocks" } else { reason };
+    conditions.set(PROGRESSING, makes_blocks, reason, message);
+    let (seeds, peers) = told(network, checked);
+    let mut status = NetworkStatus {
+        observed_generation: network.metadata.generation,
+        chain: checked.genesis.as_ref().ok().map(|genesis| genesis.chain.to_string()).or(last.chain.clone()),
+        genesis_hash: applied.genesis.map(|hash| hash.to_string()).or(last.genesis_hash.clone()),
+        api: Some(format!("http://{}.{}.svc:{API_PORT}", names::api(&network.name_any()), namespace_of(network))),
+        seeds,
+        peers,
+        conditions: conditions.into_list(),
+        ..last
+    };
+    // What was read last stays while the chain is silent.
+    if let Some(chain) = &checked.chain {
+        let found = &chain.status;
+        status.height = height_of(checked);
+        let moment = i64::try_from(found.time.0).ok().and_then(|time| Timestamp::from_millisecond(time).ok());
+        status.block_time = moment.map(Time);
+        status.epoch = i64::try_from(found.epoch).ok();
+        status.validators = i32::try_from(found.validators).ok();
+        status.total_power = i64::try_from(found.total_power).ok();
+    }
+    status.voting_power_at_risk = at_risk(checked).or(status.voting_power_at_risk);
+    status
+}
+
+fn height_of(checked: &Checked) -> Option<i64> {
+    checked.chain.as_ref().and_then(|chain| i64::try_from(chain.status.height.0).ok())
+}
+
+fn readiness(checked: &Checked) -> (bool, &'static str, String) {
+    if let Err(waits) = &checked.genesis {
+        return (false, "WaitingForGenesis", waits.0.clone());
+    }
+    match &checked.chain {
+        None => {
+            let why = checked.silent.clone().unwrap_or_else(|| "the nodes start".to_owned());
+            (false, "ChainUnreachable", why)
+        }
+        Some(chain) if chain.status.node.ready => {
+            (true, "FollowsChain", "nodes of this cluster follow the chain".to_owned())
+        }
+        Some(chain) => {
+            let why = chain.status.node.not_ready.clone().unwrap_or_else(|| "it is behind".to_owned());
+            (false, "NotCaughtUp", format!("no node of this cluster is caught up: {why}"))
+        }
+    }
+}
+
+/// Part of the voting power that is of this cluster and does not take part now.
+fn at_risk(checked: &Checked) -> Option<String> {
+    let validators = checked.validators.as_ref()?;
+    let ready: BTreeMap<String, bool> = checked.pods.iter().map(|pod| (pod.name_any(), is_ready(pod))).collect();
+    let nodes = checked.tiers.iter().filter_map(|tier| tier.status.as_ref()).flat_map(|status| &status.nodes);
+    let down: Vec<&str> = nodes
+        .filter(|node| !ready.get(&node.pod).copied().unwrap_or(false))
+        .filter_map(|node| node.public_key.as_deref())
+        .collect();
+    let power: u64 = validators
+        .validators
+        .iter()
+        .filter(|validator| down.contains(&validator.key.to_string().as_str()))
+        .fold(0, |sum, validator| sum.saturating_add(validator.power));
+    // In tenths of a percent, rounded up: it is never told smaller than it is.
+    let thousandths = u128::from(power).saturating_mul(1000).div_ceil(u128::from(validators.total_power.max(1)));
+    Some(format!("{}.{}%", thousandths / 10, thousandths % 10))
+}
+
+/// What others put into `spec.join`.
+fn told(network: &Network, checked: &Checked) -> (Vec<Seed>, Vec<ConsensusPeer>) {
+    let (mut seeds, mut peers) = (Vec::new(), Vec::new());
+    for tier in &checked.tiers {
+        let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+        for node in nodes {
+            let Some(key) = &node.public_key else { continue };
+            let addresses = addresses::inside(&namespace_of(network), &tier.name_any(), &node.pod);
+            if seeds.len() < TOLD {
+                seeds.push(Seed { key: key.clone(), addresses: vec![addresses.network] });
+            }
+            if tier.spec.role == Role::Validator && peers.len() < TOLD {
+                peers.push(ConsensusPeer(addresses.consensus));
+            }
+        }
+    }
+    (seeds, peers)
+}

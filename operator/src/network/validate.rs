@@ -1,0 +1,85 @@
+//! Decides what the genesis of a Network is, and refuses any other.
+
+use super::{
+    Error,
+    dereference::Found,
+    genesis::{self, GenesisProblem, Waits},
+};
+use crate::{chain::Chain, names};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt;
+use valo_client::types::Validators;
+use valo_crds::{Network, NodeTier};
+use valo_protocol::{Genesis, GenesisHash};
+
+/// A Network that can be.
+#[derive(Debug)]
+pub struct Checked {
+    /// Its genesis, or what it waits for.
+    pub genesis: Result<Genesis, Waits>,
+    /// The NodeTiers of the Network.
+    pub tiers: Vec<NodeTier>,
+    /// The pods of the Network.
+    pub pods: Vec<Pod>,
+    /// The chain, if a node answers.
+    pub chain: Option<Chain>,
+    /// Its validators.
+    pub validators: Option<Validators>,
+    /// Why no node answers.
+    pub silent: Option<String>,
+}
+
+/// Checks a Network.
+pub fn validate(network: &Network, found: Found) -> Result<Checked, Error> {
+    let known = network.status.as_ref().and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
+    let genesis = genesis(network, &found, known)?;
+    let Found { tiers, pods, chain, validators, silent, .. } = found;
+    Ok(Checked { genesis, tiers, pods, chain, validators, silent })
+}
+
+fn genesis(network: &Network, found: &Found, known: Option<GenesisHash>) -> Result<Result<Genesis, Waits>, Error> {
+    if let Some(join) = &network.spec.join {
+        let expected = join.genesis_hash.parse().ok();
+        return match (&found.genesis, &found.given, &join.genesis_ref) {
+            (Some(made), _, _) => Ok(Ok(of_hash(made, expected)?)),
+            (None, Some(given), _) => Ok(Ok(of_hash(given, expected)?)),
+            (None, None, Some(reference)) => {
+                Ok(Err(Waits(format!("spec.join.genesisRef: there is no ConfigMap {} yet", reference.name))))
+            }
+            (None, None, None) => Ok(Err(Waits(
+                "spec.join.genesisRef: name a ConfigMap with the genesis, as a node gives it under /v1/genesis"
+                    .to_owned(),
+            ))),
+        };
+    }
+    if let Some(made) = &found.genesis {
+        return Ok(Ok(of_hash(made, known)?));
+    }
+    let Some(chain) = &network.spec.chain else {
+        return Err(GenesisProblem::field("spec.chain", "say one of chain and join").into());
+    };
+    let described = match genesis::describe(network, chain, &found.tiers, &found.wallets)? {
+        Ok(described) => described,
+        Err(waits) => return Ok(Err(waits)),
+    };
+    let built = described.genesis()?;
+    match known.filter(|known| *known != built.hash()) {
+        None => Ok(Ok(built)),
+        Some(expected) => Err(GenesisProblem::Changed {
+            config_map: names::genesis(&network.name_any()),
+            found: built.hash(),
+            expected,
+        }
+        .into()),
+    }
+}
+
+/// The document of a ConfigMap, if it is the expected one.
+fn of_hash(config_map: &ConfigMap, expected: Option<GenesisHash>) -> Result<Genesis, GenesisProblem> {
+    let genesis = genesis::read(config_map)?;
+    let found = genesis.hash();
+    match expected.filter(|expected| *expected != found) {
+        None => Ok(genesis),
+        Some(expected) => Err(GenesisProblem::OtherChain { config_map: config_map.name_any(), found, expected }),
+    }
+}

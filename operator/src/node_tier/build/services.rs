@@ -1,0 +1,57 @@
+//! The Services of a NodeTier: names for its pods, and its HTTP API.
+
+use super::{labels, selector};
+use crate::{
+    addresses::{CONSENSUS_PORT, NETWORK_PORT},
+    chain::API_PORT,
+    names, owned,
+};
+use k8s_openapi::{
+    api::core::v1::{Service, ServicePort, ServiceSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::ResourceExt;
+use valo_crds::NodeTier;
+
+fn port(name: &str, number: u16, protocol: &str) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: number.into(),
+        protocol: Some(protocol.to_owned()),
+        target_port: Some(IntOrString::String(name.to_owned())),
+        ..ServicePort::default()
+    }
+}
+
+/// Names for pods, ready or not: validators find each other before any of them is ready.
+pub fn headless(tier: &NodeTier) -> Service {
+    Service {
+        metadata: owned::metadata(tier, names::headless(&tier.name_any()), labels(tier)),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(selector(tier)),
+            ports: Some(vec![
+                port("consensus", CONSENSUS_PORT, "TCP"),
+                port("network", NETWORK_PORT, "UDP"),
+                port("api", API_PORT, "TCP"),
+            ]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The HTTP API of nodes that are caught up.
+pub fn client(tier: &NodeTier) -> Service {
+    Service {
+        metadata: owned::metadata(tier, tier.name_any(), labels(tier)),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            selector: Some(selector(tier)),
+            ports: Some(vec![port("api", API_PORT, "TCP")]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}

@@ -1,0 +1,119 @@
+use super::*;
+use crate::node_tier::{dereference::Found, validate::validate};
+use serde_json::json;
+use valo_crds::Network;
+use valo_protocol::SecretKey;
+
+fn settings() -> Settings {
+    Settings { node_image: "ghcr.io/valo-network/valo:test".to_owned(), namespace: "valo-system".to_owned() }
+}
+
+fn network(more: serde_json::Value) -> Network {
+    let mut spec = json!({"chain": {"validators": [{"nodeTier": "validators", "count": 4, "stake": "1000"}]}});
+    if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
+        spec.extend(more.clone());
+    }
+    serde_json::from_value(json!({
+        "apiVersion": "valo.network/v1alpha1", "kind": "Network", "spec": spec,
+        "metadata": {"name": "demo", "namespace": "valo", "uid": "n-1"},
+        "status": {"genesisHash": "ab".repeat(32)},
+    }))
+    .unwrap()
+}
+
+fn tier(name: &str, spec: serde_json::Value) -> NodeTier {
+    serde_json::from_value(json!({
+        "apiVersion": "valo.network/v1alpha1", "kind": "NodeTier", "spec": spec,
+        "metadata": {"name": name, "namespace": "valo", "uid": "t-1"},
+    }))
+    .unwrap()
+}
+
+fn validators(replicas: i32) -> NodeTier {
+    let stake = json!({"perNode": "1000", "walletRef": {"name": "alice"}});
+    tier(
+        "validators",
+        json!({"networkRef": {"name": "demo"}, "role": "validator", "replicas": replicas, "stake": stake}),
+    )
+}
+
+fn workers() -> NodeTier {
+    tier(
+        "workers",
+        json!({
+            "networkRef": {"name": "demo"}, "role": "worker", "tier": "small", "replicas": 2, "slots": 4,
+            "stake": {"perSlot": "100", "walletTemplate": {"fundFrom": "alice", "amount": "450"}},
+            "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+            "storage": {"size": "5Gi", "storageClassName": "fast", "retain": false},
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "valo", "operator": "Exists"}],
+        }),
+    )
+}
+
+fn built(tier: &NodeTier, network: Network) -> Prepared {
+    let fresh = (0..tier.spec.replicas).map(|ordinal| (ordinal, SecretKey::from_seed([ordinal as u8 + 1; 32])));
+    let found = Found {
+        network: Some(network),
+        siblings: vec![validators(4), tier.clone()],
+        fresh: fresh.collect(),
+        ..Found::default()
+    };
+    build(tier, &validate(tier, found, &settings()).unwrap(), &settings())
+}
+
+#[test]
+fn objects_of_validators_hold_still() {
+    let prepared = built(&validators(4), network(json!({})));
+    insta::assert_yaml_snapshot!("validators_stateful_set", prepared.stateful_set);
+    insta::assert_yaml_snapshot!("validators_config", prepared.config);
+    insta::assert_yaml_snapshot!("validators_headless", prepared.headless);
+    insta::assert_yaml_snapshot!("validators_service", prepared.service);
+    insta::assert_yaml_snapshot!("validators_policy", prepared.policy);
+    insta::assert_yaml_snapshot!("validators_budget", prepared.budget);
+}
+
+#[test]
+fn objects_of_workers_hold_still() {
+    let more = json!({
+        "image": "example.org/valo@sha256:00", "imagePullPolicy": "Always", "imagePullSecrets": [{"name": "pull"}],
+        "externalAddress": {"type": "NodePort"}, "ingress": {"host": "api.example.org"},
+    });
+    let prepared = built(&workers(), network(more));
+    insta::assert_yaml_snapshot!("workers_stateful_set", prepared.stateful_set);
+    insta::assert_yaml_snapshot!("workers_policy", prepared.policy);
+    insta::assert_yaml_snapshot!("workers_wallets", prepared.wallets);
+    insta::assert_yaml_snapshot!("workers_keys", prepared.keys);
+}
+
+#[test]
+fn scaling_restarts_nobody_and_an_image_does() {
+    let template = |tier: &NodeTier, more| {
+        let set = built(tier, network(more)).stateful_set.unwrap().spec.unwrap();
+        assert_eq!(set.update_strategy.unwrap().type_.unwrap(), "OnDelete");
+        set.template.metadata.unwrap().annotations.unwrap().remove(stateful_set::TEMPLATE).unwrap()
+    };
+    let before = template(&validators(4), json!({}));
+    assert_eq!(template(&validators(5), json!({})), before);
+    assert_eq!(template(&validators(40), json!({})), before, "also where more keys are listed");
+    assert_eq!(template(&validators(4), json!({"externalAddress": {"type": "NodePort"}})), before);
+    assert_ne!(template(&validators(4), json!({"image": "valo:next"})), before);
+}
+
+#[test]
+fn a_pod_is_shown_no_key_but_its_own() {
+    let set = built(&validators(4), network(json!({}))).stateful_set.unwrap().spec.unwrap();
+    let pod = set.template.spec.unwrap();
+    let mounts = pod.containers[0].volume_mounts.clone().unwrap();
+    let keys: Vec<_> = mounts.iter().filter(|mount| mount.name == "keys").collect();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(keys[0].sub_path_expr.as_deref(), Some("$(POD_NAME)"));
+    assert_eq!(pod.automount_service_account_token, Some(false));
+}
+
+#[test]
+fn nothing_runs_before_there_is_a_genesis() {
+    let mut network = network(json!({}));
+    network.status = None;
+    assert!(built(&validators(4), network).stateful_set.is_none());
+}

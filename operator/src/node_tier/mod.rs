@@ -1,0 +1,101 @@
+//! NodeTier: nodes of one role that are scaled together.
+//!
+//! What is done next is planned by a pure function ([`plan`]), and so is what may be disrupted ([`power`]). A pod is
+//! started only under a reservation of its consensus key, and ended only when the chain has let its node go.
+
+mod apply;
+mod build;
+mod dereference;
+pub mod plan;
+pub mod power;
+pub mod roll;
+mod status;
+mod validate;
+
+use crate::{
+    Context,
+    chain::{ChainError, SignerError},
+    cluster::ClusterError,
+    controller::{AGAIN, Kind, Problem, SOON, Steps},
+    keys::KeyError,
+};
+use kube::runtime::controller::Action;
+use std::sync::Arc;
+use valo_crds::NodeTier;
+
+/// Why a pass over a NodeTier fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cluster did not do something.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The chain could not be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A Secret holds no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] valo_protocol::keys::EntropyError),
+    /// What the spec refers to does not fit.
+    #[error("{field}: {reason}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Problem for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Cluster(_) => "ClusterError",
+            Self::Chain(_) => "ChainUnreachable",
+            Self::Key(_) => "KeyMalformed",
+            Self::Entropy(_) => "NoRandomness",
+            Self::Field { .. } => "Invalid",
+        }
+    }
+}
+
+/// Why a step on the chain was not taken. It is told in the status, and holds nothing else up.
+#[derive(Debug)]
+pub struct Hindrance {
+    /// The node.
+    pub ordinal: i32,
+    /// In one word.
+    pub reason: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+impl Hindrance {
+    fn of(ordinal: i32, error: &SignerError) -> Self {
+        let reason = match error {
+            SignerError::Refused { .. } => "ChainRefused",
+            SignerError::Busy { .. } => "WalletBusy",
+            SignerError::Client { .. } => "ChainUnreachable",
+        };
+        Self { ordinal, reason, message: crate::controller::causes(error) }
+    }
+}
+
+impl Kind for NodeTier {
+    const CONTROLLER: &'static str = "node-tier";
+    type Problem = Error;
+
+    async fn reconcile(tier: Arc<Self>, context: Arc<Context>) -> Result<Action, Error> {
+        let steps = Steps::of::<Self>(&context);
+        let found = steps.run("dereference", dereference::dereference(&context, &tier)).await?;
+        let checked = validate::validate(&tier, found, &context.settings)?;
+        let prepared = build::build(&tier, &checked, &context.settings);
+        let applied = steps.run("apply", apply::apply(&context, &tier, &checked, prepared)).await?;
+        let settled = steps.run("status", status::report(&context, &tier, &checked, &applied)).await?;
+        Ok(match applied.is_over {
+            true => Action::await_change(),
+            false => Action::requeue(if settled { AGAIN } else { SOON }),
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! Refuses NodeTiers that cannot be, and puts together what is planned from.
+
+use super::{
+    Error,
+    dereference::{Found, OnChain, wanted},
+    plan::{Record, Seen, Situation},
+};
+use crate::{
+    addresses,
+    chain::{is_ready, sum},
+    context::Settings,
+    keys,
+    names::{self, namespace_of},
+};
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use valo_client::types::Node;
+use valo_crds::{ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
+use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey, registry::NodeRole};
+
+/// The annotation with which a user lets nodes go without draining them.
+pub const LEAVE_NOW: &str = "valo.network/leave-now";
+/// Seeds and peers in the configuration: a few are enough, they tell of the rest.
+const TOLD: usize = 16;
+
+/// A NodeTier that can be.
+#[derive(Debug)]
+pub struct Checked {
+    /// Hash of the genesis, once there is one.
+    pub genesis: Option<GenesisHash>,
+    /// Why there is none, if there is none.
+    pub waits: Option<String>,
+    /// How the pods are run.
+    pub pods: PodSettings,
+    /// The keys of nodes that have one, by ordinal.
+    pub keys: BTreeMap<i32, PublicKey>,
+    /// Keys to be put into Secrets, by ordinal.
+    pub fresh: BTreeMap<i32, SecretKey>,
+    /// Nodes whose Secret is gone.
+    pub lost: Vec<i32>,
+    /// What is planned from.
+    pub situation: Situation,
+    /// What the nodes are on the chain, if they are anything and it is known.
+    pub role: Option<NodeRole>,
+    /// What was read of the chain, if a node answers.
+    pub chain: Option<OnChain>,
+    /// Why none does.
+    pub silent: Option<String>,
+    /// The voting power of each node, and what of it may be lost.
+    pub power: Power,
+    /// The pods as they are.
+    pub seen_pods: Vec<Pod>,
+    /// The StatefulSet as it is.
+    pub stateful_set: Option<StatefulSet>,
+}
+
+/// How the pods of a NodeTier are run, as its Network says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSettings {
+    /// The image.
+    pub image: String,
+    /// When it is pulled.
+    pub pull_policy: ImagePullPolicy,
+    /// Secrets with which it is pulled.
+    pub pull_secrets: Vec<String>,
+    /// How nodes of other clusters reach these.
+    pub external: ExternalAddress,
+    /// Whether the HTTP API has a name of its own.
+    pub has_ingress: bool,
+    /// Whether nodes of elsewhere are dialed.
+    pub joins: bool,
+    /// Consensus addresses to dial.
+    pub peers: Vec<String>,
+    /// Nodes to know from the start.
+    pub seeds: Vec<Seed>,
+}
+
+/// Voting power, for what may be disrupted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Power {
+    /// Of all validators of the chain.
+    pub total: u64,
+    /// Of the nodes of this NodeTier.
+    pub own: Vec<u64>,
+    /// Of other nodes of this cluster that are not ready.
+    pub others_down: u64,
+    /// How many NodeTiers of validators share what may be lost.
+    pub sharers: u64,
+}
+
+/// Checks a NodeTier.
+pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Checked, Error> {
+    let pods = pod_settings(tier, &found, settings);
+    let (keys, lost) = keys_of(tier, &found)?;
+    let wanted = wanted(tier);
+    let fresh: BTreeMap<i32, SecretKey> =
+        found.fresh.into_iter().filter(|(ordinal, _)| *ordinal < wanted && !lost.contains(ordinal)).collect();
+    let status = found.network.as_ref().and_then(|network| network.status.as_ref());
+    let genesis = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
+    let name = &tier.spec.network_ref.name;
+    let waits = match (&found.network, genesis) {
+        (None, _) => Some(format!("spec.networkRef.name: there is no Network {name}")),
+        (Some(_), None) => Some(format!("Network {name} has no genesis yet")),
+        (Some(_), Some(_)) => None,
+    };
+    let role = role(tier, found.chain.as_ref())?;
+    let running = found.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
+    let mut all: BTreeMap<i32, Seen> = BTreeMap::new();
+    let highest = keys.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1));
+    for ordinal in 0..highest.max(wanted).max(running) {
+        let pod_name = names::pod(&tier.name_any(), ordinal);
+        let pod = found.pods.iter().find(|pod| pod.name_any() == pod_name);
+        let record = found.chain.as_ref().and_then(|chain| chain.records.get(&ordinal));
+        all.insert(ordinal, seen(tier, &pod_name, pod, record));
+    }
+    let situation = Situation {
+        role: tier.spec.role,
+        wanted,
+        running,
+        chain_answers: found.chain.is_some(),
+        abandon: is_abandoned(tier, found.network.as_ref()),
+        stake: stake(tier),
+        nodes: all,
+    };
+    let power = power(tier, &keys, found.chain.as_ref(), &found.siblings);
+    let Found { chain, silent, pods: seen_pods, stateful_set, .. } = found;
+    Ok(Checked {
+        genesis,
+        waits,
+        pods,
+        keys,
+        fresh,
+        lost,
+        situation,
+        role,
+        chain,
+        silent,
+        power,
+        seen_pods,
+        stateful_set,
+    })
+}
+
+/// What is bonded for each node.
+pub fn stake(tier: &NodeTier) -> Amount {
+    let Some(stake) = &tier.spec.stake else { return Amount::ZERO };
+    let slots = u64::try_from(tier.spec.slots.unwrap_or(1)).unwrap_or(1);
+    let per_slot = stake.per_slot.and_then(|amount| amount.0.checked_mul(slots));
+    per_slot.or(stake.per_node.map(|amount| amount.0)).unwrap_or_default()
+}
+
+/// Nodes go without a word when the NodeTier is deleted with the Network that made the chain, or when the user said so.
+fn is_abandoned(tier: &NodeTier, network: Option<&Network>) -> bool {
+    let said = tier.annotations().get(LEAVE_NOW).is_some_and(|value| value == "true");
+    let with_chain = match network {
+        None => true,
+        Some(network) => network.metadata.deletion_timestamp.is_some() && network.spec.chain.is_some(),
+    };
+    let never_ran =
+        network.is_some_and(|network| network.status.as_ref().is_none_or(|status| status.genesis_hash.is_none()));
+    tier.metadata.deletion_timestamp.is_some() && (said || with_chain || never_ran)
+}
+
+fn seen(tier: &NodeTier, name: &str, pod: Option<&Pod>, record: Option<&Node>) -> Seen {
+    let endpoints = addresses::inside(&namespace_of(tier), &tier.name_any(), name).endpoints();
+    // The registry takes 128 characters; longer names are not told.
+    let fit = endpoints.iter().all(|endpoint| endpoint.len() <= 128);
+    Seen {
+        ready: pod.is_some_and(is_ready),
+        record: record.map(|node| Record {
+            state: node.state,
+            stake: node.stake,
+            unbonding: sum(node.unbonding.iter().map(|part| part.amount)),
+        }),
+        moved: fit && record.is_some_and(|node| node.endpoints != endpoints),
+    }
+}
+
+/// The keys that there are, and the nodes that had one and have none any more.
+fn keys_of(tier: &NodeTier, found: &Found) -> Result<(BTreeMap<i32, PublicKey>, Vec<i32>), Error> {
+    let mut keys_found = BTreeMap::new();
+    for (ordinal, secret) in &found.secrets {
+        keys_found.insert(*ordinal, keys::read(secret, keys::DATA_KEY)?.public());
+    }
+    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+    let had = nodes
+        .iter()
+        .filter(|node| node.public_key.is_some())
+        .filter_map(|node| node.pod.strip_prefix(&tier.name_any())?.strip_prefix('-')?.parse::<i32>().ok());
+    let lost = had.filter(|ordinal| !keys_found.contains_key(ordinal)).collect();
+    Ok((keys_found, lost))
+}
+
+/// What the nodes are on the chain.
+fn role(tier: &NodeTier, chain: Option<&OnChain>) -> Result<Option<NodeRole>, Error> {
+    let name = match (tier.spec.role, &tier.spec.tier) {
+        (Role::Full, _) => return Ok(None),
+        (Role::Validator, _) => return Ok(Some(NodeRole::Validator)),
+        (Role::Worker, name) => name.clone().unwrap_or_default(),
+    };
+    let Some(chain) = chain else { return Ok(None) };
+    let found = chain.tiers.iter().find(|tier| *tier.tier.name == *name);
+    let Some(found) = found else {
+        let known: Vec<&str> = chain.tiers.iter().map(|tier| &*tier.tier.name).collect();
+        let reason = format!("the chain has no tier `{name}`; it has: {}", known.join(", "));
+        return Err(Error::Field { field: "spec.tier", reason });
+    };
+    let slots = u16::try_from(tier.spec.slots.unwrap_or(1)).unwrap_or(u16::MAX);
+    let needed = found.tier.stake_per_slot.checked_mul(u64::from(slots)).unwrap_or(Amount::from_units(u64::MAX));
+    if stake(tier) < needed {
+        let reason = format!("a slot of tier `{name}` takes {} VALO", found.tier.stake_per_slot);
+        return Err(Error::Field { field: "spec.stake.perSlot", reason });
+    }
+    Ok(Some(NodeRole::Worker { tier: found.id, slots }))
+}
+
+fn pod_settings(tier: &NodeTier, found: &Found, settings: &Settings) -> PodSettings {
+    let spec = found.network.as_ref().map(|network| &network.spec);
+    let join = spec.and_then(|spec| spec.join.as_ref());
+    let namespace = namespace_of(tier);
+    let (mut peers, mut seeds) = (Vec::new(), Vec::new());
+    for sibling in found.siblings.iter().filter(|sibling| sibling.spec.role == Role::Validator) {
+        let name = sibling.name_any();
+        for ordinal in 0..sibling.spec.replicas {
+            let pod = names::pod(&name, ordinal);
+            let at = addresses::inside(&namespace, &name, &pod);
+            let nodes = sibling.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+            let key = nodes.iter().find(|node| node.pod == pod).and_then(|node| node.public_key.clone());
+            peers.push(at.consensus);
+            seeds.extend(key.map(|key| Seed { key, addresses: vec![at.network] }));
+        }
+    }
+    peers.truncate(TOLD);
+    seeds.truncate(TOLD);
+    peers.extend(join.into_iter().flat_map(|join| join.peers.iter().map(|peer| peer.0.clone())));
+    seeds.extend(join.into_iter().flat_map(|join| join.seeds.iter().cloned()));
+    PodSettings {
+        image: spec
+            .and_then(|spec| spec.image.clone())
+            .or_else(|| found.stateful_set.as_ref().and_then(running_image))
+            .unwrap_or_else(|| settings.node_image.clone()),
+        pull_policy: spec.map(|spec| spec.image_pull_policy).unwrap_or_default(),
+        pull_secrets: spec
+            .map(|spec| spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect())
+            .unwrap_or_default(),
+        external: spec.map(|spec| spec.external_address.clone()).unwrap_or_default(),
+        has_ingress: spec.is_some_and(|spec| spec.ingress.is_some()),
+        joins: join.is_some(),
+        peers,
+        seeds,
+    }
+}
+
+/// The image that the nodes run. Another release of the operator has another default, and restarts nobody with it.
+fn running_image(stateful_set: &StatefulSet) -> Option<String> {
+    stateful_set.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()
+}
+
+/// The voting power that this cluster may lose. Before the chain answers, all validators weigh the same.
+fn power(tier: &NodeTier, keys: &BTreeMap<i32, PublicKey>, chain: Option<&OnChain>, siblings: &[NodeTier]) -> Power {
+    let sharing = siblings.iter().filter(|sibling| sibling.spec.role == Role::Validator);
+    let sharers = u64::try_from(sharing.clone().count()).unwrap_or(1).max(1);
+    let Some(chain) = chain else {
+        let count = sharing.fold(0u64, |sum, tier| sum.saturating_add(u64::try_from(tier.spec.replicas).unwrap_or(0)));
+        let own = usize::try_from(tier.spec.replicas).unwrap_or(0);
+        return Power { total: count, own: vec![1; own], others_down: 0, sharers };
+    };
+    let power_of = |key: &PublicKey| {
+        let validators = &chain.validators.validators;
+        validators.iter().find(|validator| validator.key == *key).map_or(0, |validator| validator.power)
+    };
+    let others = sharing.filter(|sibling| sibling.name_any() != tier.name_any());
+    let down = others.filter_map(|sibling| sibling.status.as_ref()).flat_map(|status| &status.nodes);
+    let down = down.filter(|node| !node.ready).filter_map(|node| node.public_key.as_ref()?.parse().ok());
+    Power {
+        total: chain.validators.total_power,
+        own: keys.values().map(power_of).collect(),
+        others_down: down.fold(0, |sum: u64, key: PublicKey| sum.saturating_add(power_of(&key))),
+        sharers,
+    }
+}
