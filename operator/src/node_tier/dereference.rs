@@ -4,7 +4,7 @@ use super::Error;
 use crate::{
     Context,
     chain::{Chain, ChainError, Signer},
-    keys,
+    key_reservation, keys,
     names::{self, namespace_of},
     wallet,
 };
@@ -133,6 +133,11 @@ async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Re
     if tier.spec.role != Role::Full {
         for (ordinal, secret) in &found.secrets {
             let key: PublicKey = keys::read(secret, keys::DATA_KEY)?.public();
+            // The node of another pod is none of ours, though we have its key: it is neither drained nor moved.
+            let own = key_reservation::build(tier, *ordinal, &genesis, &key);
+            if tier.spec.role == Role::Validator && key_reservation::is_foreign(context, &own).await? {
+                continue;
+            }
             if let Some(record) = chain.node(key).await.map_err(ChainError::from)? {
                 records.insert(*ordinal, record);
             }
