@@ -218,7 +218,8 @@ fn role(tier: &NodeTier, chain: Option<&OnChain>) -> Result<Option<NodeRole>, Er
         (Role::Validator, _) => return Ok(Some(NodeRole::Validator)),
         (Role::Worker, name) => name.clone().unwrap_or_default(),
     };
-    let Some(chain) = chain else { return Ok(None) };
+    // Who leaves registers nothing: what is wrong with the spec must not hold its end up.
+    let Some(chain) = chain.filter(|_| tier.metadata.deletion_timestamp.is_none()) else { return Ok(None) };
     let found = chain.tiers.iter().find(|tier| *tier.tier.name == *name);
     let Some(found) = found else {
         let known: Vec<&str> = chain.tiers.iter().map(|tier| &*tier.tier.name).collect();
