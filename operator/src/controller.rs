@@ -20,6 +20,7 @@ use serde_json::Value;
 use std::{
     error::Error as StdError,
     future::Future,
+    pin::Pin,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -69,11 +70,18 @@ impl<'a> Steps<'a> {
     }
 
     /// Runs a step.
-    pub async fn run<T>(&self, step: &'static str, future: impl Future<Output = T>) -> T {
-        let start = Instant::now();
-        let done = future.instrument(tracing::debug_span!("step", step)).await;
-        self.context.metrics.step(self.controller, step, start.elapsed());
-        done
+    pub fn run<T>(
+        &self,
+        step: &'static str,
+        future: impl Future<Output = T> + Send + 'a,
+    ) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+        let (context, controller) = (self.context, self.controller);
+        Box::pin(async move {
+            let start = Instant::now();
+            let done = future.instrument(tracing::debug_span!("step", step)).await;
+            context.metrics.step(controller, step, start.elapsed());
+            done
+        })
     }
 }
 

@@ -30,6 +30,7 @@ pub mod owned;
 pub mod rbac;
 pub mod run;
 pub mod server;
+pub mod shard_group;
 #[cfg(test)]
 mod testing;
 pub mod wallet;

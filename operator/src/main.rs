@@ -5,5 +5,5 @@ use valo_operator::{arguments::Arguments, run};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    run::run(Arguments::parse()).await
+    Box::pin(run::run(Arguments::parse())).await
 }

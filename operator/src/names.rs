@@ -50,6 +50,14 @@ pub fn headless(node_tier: &str) -> String {
     format!("{node_tier}-nodes")
 }
 
+/// The component of Services that the world reaches nodes by.
+pub const EXTERNAL: &str = "external";
+
+/// The Service that the world reaches a node by.
+pub fn external(pod: &str) -> String {
+    format!("{pod}-external")
+}
+
 /// The ConfigMap with the genesis of a Network.
 pub fn genesis(network: &str) -> String {
     format!("{network}-genesis")

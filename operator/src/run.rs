@@ -31,7 +31,7 @@ use kube::{
 use std::{sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use valo_crds::{JobContract, LocalReference, Network, NodeTier, Wallet};
+use valo_crds::{JobContract, LocalReference, Network, NodeTier, ShardGroup, Wallet};
 
 /// The lease that one of all replicas holds.
 const LEASE: &str = "valo-operator";
@@ -100,6 +100,7 @@ async fn controllers(context: Arc<Context>, namespace: Option<&str>, end: End) {
             networks
                 .owns(controller::api::<ConfigMap>(&context, namespace), ours())
                 .owns(controller::api::<Service>(&context, namespace), ours())
+                .owns(controller::api::<Guarded<ShardGroup>>(&context, namespace), ours())
                 .watches(tiers, changed.clone(), |tier: Guarded<NodeTier>| {
                     network_of(&tier.0.as_ref().ok()?.spec.network_ref, tier.namespace())
                 })

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
+use std::io;
 use valo_client::types::{PROBLEM_CONTENT_TYPE, Problem};
 use valo_ledger::{LedgerError, StoreError};
 
@@ -256,6 +257,10 @@ impl From<BlobError> for ApiError {
             BlobError::Pinned { .. } => Self::new(StatusCode::CONFLICT, "pinned", "blob in use", detail),
             BlobError::Stalled(_) | BlobError::Source(_) => Self::slow_body(detail),
             BlobError::Stopping => Self::stopping(detail),
+            BlobError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                tracing::error!(error = detail, "the disk is full");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "diskFull", "disk full", "the disk of this node is full")
+            }
             BlobError::Label { .. } | BlobError::Corrupt(_) | BlobError::Io { .. } | BlobError::Store { .. } => {
                 Self::internal(&detail)
             }
@@ -269,5 +274,20 @@ fn lower(text: String) -> String {
     match characters.next() {
         Some(first) => first.to_lowercase().chain(characters).collect(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_faults() {
+        let error =
+            |kind: io::ErrorKind| BlobError::Io { action: "cannot write", path: "a".into(), source: kind.into() };
+        let full = ApiError::from(error(io::ErrorKind::StorageFull)).problem();
+        assert_eq!((full.status, full.code.as_str()), (507, "diskFull"));
+        let other = ApiError::from(error(io::ErrorKind::PermissionDenied)).problem();
+        assert_eq!((other.status, other.code.as_str()), (500, "internal"), "its words stay in the log");
     }
 }

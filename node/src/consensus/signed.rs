@@ -256,9 +256,14 @@ impl LastSigned {
             self.length = self.file.metadata()?.len();
             return Ok(());
         }
-        self.file.write_all(text.as_bytes())?;
-        self.length = self.length.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
-        self.file.sync_data()
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // The disk is full: what is half there must not be the beginning of the next line.
+            self.file.set_len(self.length)?;
+        } else {
+            self.length = self.length.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
+        }
+        written
     }
 }
 

@@ -28,7 +28,7 @@ pub enum SignerError {
         /// What was asked for.
         action: &'static str,
         /// Why not.
-        reason: Reason,
+        reason: Box<Reason>,
     },
     /// Another transaction of the wallet came first; the next pass looks again.
     #[error("another transaction of the wallet is under way; {action} waits for it")]
@@ -43,7 +43,7 @@ pub enum SignerError {
         action: &'static str,
         /// What happened.
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
 }
 
@@ -95,7 +95,7 @@ impl Signer {
     }
 
     async fn try_perform(&mut self, name: &'static str, action: Action) -> Result<Made, SignerError> {
-        let failed = |source| SignerError::Client { action: name, source };
+        let failed = |source| SignerError::Client { action: name, source: Box::new(source) };
         let schedule = FeeSchedule::from(&self.chain.client.parameters().await.map_err(failed)?);
         let max_fee = schedule.max_fee(&action).ok_or_else(|| failed(ClientError::Fee))?;
         let transaction = Transaction { sender: self.account.number, nonce: Varint(self.nonce), max_fee, action };
@@ -108,7 +108,7 @@ impl Signer {
         self.nonce = self.nonce.saturating_add(1);
         match receipt.outcome {
             Outcome::Done(made) => Ok(made),
-            Outcome::Failed(reason) => Err(SignerError::Refused { action: name, reason }),
+            Outcome::Failed(reason) => Err(SignerError::Refused { action: name, reason: Box::new(reason) }),
         }
     }
 
@@ -119,7 +119,7 @@ impl Signer {
     ) -> Result<TransactionId, SignerError> {
         self.chain.client.submit(signed).await.map_err(|error| match error.code() {
             Some("nonceUsed" | "nonceGap" | "nonceTaken" | "tooFarAhead") => SignerError::Busy { action: name },
-            _ => SignerError::Client { action: name, source: error },
+            _ => SignerError::Client { action: name, source: Box::new(error) },
         })
     }
 }

@@ -78,7 +78,8 @@ async fn submit(context: &Context, job: &JobContract, ready: Ready) -> Result<Ap
             Ok(Applied::Submitted { job: id, contract: hash })
         }
         Ok(_) => Ok(Applied::OnChain(None)),
-        Err(SignerError::Refused { reason, .. }) => Ok(Applied::Refused(reason)),
+        Err(error @ SignerError::Busy { .. }) => Ok(Applied::Waits(Waits::new("WalletBusy", error.to_string()))),
+        Err(SignerError::Refused { reason, .. }) => Ok(Applied::Refused(*reason)),
         Err(error) => Err(error.into()),
     }
 }

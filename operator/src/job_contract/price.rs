@@ -5,6 +5,7 @@ use valo_contract::resolve::FieldError;
 use valo_protocol::{
     Amount, JobContract, Timestamp,
     job::{Program, Stage, Verification},
+    params::Disjoint,
     registry::Runtime,
 };
 
@@ -39,6 +40,25 @@ pub fn check(
         return Err(FieldError::new("spec.deadline", reason));
     }
     Ok(())
+}
+
+/// What the chain would refuse now and may take later: a tier with too few workers for the replicas.
+pub fn too_few(contract: &JobContract, parameters: &ParametersInForce, tiers: &[TierInfo]) -> Option<String> {
+    let Verification::Replicated { replicas, .. } = contract.verification;
+    contract.stages.iter().enumerate().find_map(|(index, stage)| {
+        let tier = tiers.iter().find(|tier| tier.tier.name == stage.tier)?;
+        let there = match parameters.parameters.disjoint {
+            Disjoint::Owner => tier.owners,
+            Disjoint::Node => tier.nodes,
+        };
+        let reason = || {
+            format!(
+                "spec.stages[{index}].tier: `{}` has {there} independent workers, and {replicas} are asked for",
+                stage.tier
+            )
+        };
+        (there < u32::from(replicas)).then(reason)
+    })
 }
 
 fn tier_of<'a>(field: &str, stage: &Stage, tiers: &'a [TierInfo]) -> Result<&'a TierInfo, FieldError> {

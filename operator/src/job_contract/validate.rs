@@ -63,6 +63,9 @@ pub async fn validate(job: Arc<JobContract>, found: Found) -> Result<Checked, Er
         Err(wrong) => return Ok(Checked::Wrong(wrong)),
     };
     let checked = plan.contract(now).and_then(|contract| price::check(&contract, now, &parameters, &tiers));
+    if let (Ok(()), Some(message)) = (&checked, price::too_few(plan.draft(), &parameters, &tiers)) {
+        return Ok(Checked::Waits(Waits::new("TooFewWorkers", message)));
+    }
     Ok(match checked {
         Ok(()) => Checked::Ready(Box::new(Ready { chain, key, plan, folder })),
         Err(wrong) => Checked::Wrong(wrong),

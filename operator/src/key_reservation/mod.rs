@@ -62,6 +62,15 @@ pub async fn claim(context: &Context, wanted: &ConsensusKeyReservation) -> Resul
     Ok(decide(wanted, &found))
 }
 
+/// Whether a key is reserved for another pod than the one that asks. Nothing is taken.
+pub async fn is_foreign(context: &Context, wanted: &ConsensusKeyReservation) -> Result<bool, ClusterError> {
+    let api: Api<ConsensusKeyReservation> = Api::all(context.cluster.client.clone());
+    let name = wanted.name_any();
+    let found = api.get_opt(&name).await;
+    let found = found.map_err(|error| ClusterError::new::<ConsensusKeyReservation>("read", &name, error))?;
+    Ok(found.is_some_and(|found| found.spec != wanted.spec))
+}
+
 /// Whose a key is, by the reservation that is there. One on its way out is nobody's until it is gone.
 fn decide(wanted: &ConsensusKeyReservation, found: &ConsensusKeyReservation) -> Claim {
     let is_leaving = found.metadata.deletion_timestamp.is_some();

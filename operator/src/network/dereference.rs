@@ -6,8 +6,9 @@ use crate::{
     chain::{Chain, ChainError},
     names::{self, namespace_of},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::ResourceExt;
+use std::collections::BTreeMap;
 use valo_client::types::Validators;
 use valo_crds::{Network, NodeTier, Wallet};
 
@@ -24,6 +25,8 @@ pub struct Found {
     pub wallets: Vec<Wallet>,
     /// The pods of the Network.
     pub pods: Vec<Pod>,
+    /// The Services by which the world reaches nodes, by pod.
+    pub external: BTreeMap<String, Service>,
     /// The chain, if a node answers.
     pub chain: Option<Chain>,
     /// Its validators.
@@ -37,7 +40,13 @@ pub async fn dereference(context: &Context, network: &Network) -> Result<Found, 
     let (namespace, name) = (namespace_of(network), network.name_any());
     let cluster = &context.cluster;
     let tiers: Vec<NodeTier> = cluster.list(&namespace, "").await?;
+    let of_world = names::selector(&[(names::NETWORK, &name), (names::COMPONENT, names::EXTERNAL)]);
+    let services: Vec<Service> = cluster.list(&namespace, &of_world).await?;
+    let by_pod = services
+        .into_iter()
+        .filter_map(|service| Some((service.name_any().strip_suffix("-external")?.to_owned(), service)));
     let mut found = Found {
+        external: by_pod.collect(),
         genesis: cluster.get(&namespace, &names::genesis(&name)).await?,
         tiers: tiers.into_iter().filter(|tier| tier.spec.network_ref.name == name).collect(),
         wallets: cluster.list(&namespace, "").await?,

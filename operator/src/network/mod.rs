@@ -17,6 +17,7 @@ use crate::{
     chain::ChainError,
     cluster::ClusterError,
     controller::{AGAIN, Kind, Problem, SOON, Steps},
+    shard_group,
 };
 use kube::runtime::controller::Action;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub enum Error {
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// Its groups could not be shown.
+    #[error("cannot show the sharding groups")]
+    Groups(#[from] shard_group::Error),
     /// What the spec describes is no chain.
     #[error("spec.chain")]
     Description(#[from] DescriptionError),
@@ -46,7 +50,8 @@ impl Problem for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Cluster(_) => "ClusterError",
-            Self::Chain(_) => "ChainUnreachable",
+            Self::Chain(_) | Self::Groups(shard_group::Error::Chain(_)) => "ChainUnreachable",
+            Self::Groups(shard_group::Error::Cluster(_)) => "ClusterError",
             Self::Description(_) => "Invalid",
             Self::Genesis(problem) => problem.reason(),
         }
@@ -66,6 +71,9 @@ impl Kind for Network {
         let checked = validate::validate(&network, found)?;
         let prepared = build::build(&network, &checked);
         let applied = steps.run("apply", apply::apply(&context, &network, prepared)).await?;
+        if let Some(chain) = &checked.chain {
+            steps.run("groups", shard_group::project(&context, &network, chain, &checked.tiers)).await?;
+        }
         let settled = steps.run("status", status::report(&context, &network, &checked, &applied)).await?;
         Ok(Action::requeue(if settled { AGAIN } else { SOON }))
     }

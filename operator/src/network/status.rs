@@ -120,7 +120,12 @@ fn told(network: &Network, checked: &Checked) -> (Vec<Seed>, Vec<ConsensusPeer>)
         let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
         for node in nodes {
             let Some(key) = &node.public_key else { continue };
-            let addresses = addresses::inside(&namespace_of(network), &tier.name_any(), &node.pod);
+            let ordinal = node.pod.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()).unwrap_or(0);
+            let external = &network.spec.external_address;
+            let outside = checked.external.get(&node.pod);
+            let outside = outside.and_then(|service| addresses::outside(external, ordinal, service));
+            let inside = || addresses::inside(&namespace_of(network), &tier.name_any(), &node.pod);
+            let addresses = outside.unwrap_or_else(inside);
             if seeds.len() < TOLD {
                 seeds.push(Seed { key: key.clone(), addresses: vec![addresses.network] });
             }

@@ -6,8 +6,9 @@ use super::{
     genesis::{self, GenesisProblem, Waits},
 };
 use crate::{chain::Chain, names};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::ResourceExt;
+use std::collections::BTreeMap;
 use valo_client::types::Validators;
 use valo_crds::{Network, NodeTier};
 use valo_protocol::{Genesis, GenesisHash};
@@ -21,6 +22,8 @@ pub struct Checked {
     pub tiers: Vec<NodeTier>,
     /// The pods of the Network.
     pub pods: Vec<Pod>,
+    /// The Services by which the world reaches nodes, by pod.
+    pub external: BTreeMap<String, Service>,
     /// The chain, if a node answers.
     pub chain: Option<Chain>,
     /// Its validators.
@@ -33,8 +36,8 @@ pub struct Checked {
 pub fn validate(network: &Network, found: Found) -> Result<Checked, Error> {
     let known = network.status.as_ref().and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
     let genesis = genesis(network, &found, known)?;
-    let Found { tiers, pods, chain, validators, silent, .. } = found;
-    Ok(Checked { genesis, tiers, pods, chain, validators, silent })
+    let Found { tiers, pods, external, chain, validators, silent, .. } = found;
+    Ok(Checked { genesis, tiers, pods, external, chain, validators, silent })
 }
 
 fn genesis(network: &Network, found: &Found, known: Option<GenesisHash>) -> Result<Result<Genesis, Waits>, Error> {

@@ -6,10 +6,10 @@ use super::{
     build::Prepared,
     dereference::{OnChain, wallet_of},
     plan::{Plan, Step},
-    validate::Checked,
+    validate::{Checked, endpoints_of},
 };
 use crate::{
-    Context, addresses,
+    Context,
     cluster::ClusterError,
     key_reservation::{self, Claim},
     names::{self, FINALIZER, namespace_of, reference},
@@ -49,7 +49,8 @@ pub async fn apply(
     checked: &Checked,
     prepared: Prepared,
 ) -> Result<Applied, Error> {
-    let Prepared { keys, wallets, config, headless, service, policy, budget, stateful_set, plan, outdated } = prepared;
+    let Prepared { keys, wallets, config, headless, service, external, policy, budget, stateful_set, plan, outdated } =
+        prepared;
     let cluster = &context.cluster;
     let is_leaving = tier.metadata.deletion_timestamp.is_some();
     if !is_leaving {
@@ -72,6 +73,9 @@ pub async fn apply(
         settle(cluster.apply(&config).await, is_leaving)?;
         settle(cluster.apply(&headless).await, is_leaving)?;
         settle(cluster.apply(&service).await, is_leaving)?;
+        for service in &external {
+            settle(cluster.apply(service).await, is_leaving)?;
+        }
         settle(cluster.apply(&policy).await, is_leaving)?;
         settle(cluster.apply(&budget).await, is_leaving)?;
     }
@@ -81,6 +85,10 @@ pub async fn apply(
         }
     } else if let Some(stateful_set) = stateful_set {
         run_pods(context, tier, checked, stateful_set, &mut applied).await?;
+    }
+    for left in checked.external.values().filter(|left| !external.iter().any(|kept| kept.name_any() == left.name_any()))
+    {
+        cluster.delete(left).await?;
     }
     if let Some(name) = outdated {
         replace(context, tier, checked, &name).await?;
@@ -215,8 +223,7 @@ fn action(
     step: Step,
 ) -> Option<Action> {
     let node = chain.records.get(&ordinal).map(|record| record.id);
-    let pod = names::pod(&tier.name_any(), ordinal);
-    let endpoints = || endpoints(&addresses::inside(&namespace_of(tier), &tier.name_any(), &pod).endpoints());
+    let endpoints = || endpoints(&endpoints_of(tier, &checked.pods.external, &checked.external, ordinal));
     Some(match step {
         Step::Register => {
             let status = &chain.chain.status;

@@ -4,13 +4,13 @@ use super::Error;
 use crate::{
     Context,
     chain::{Chain, ChainError, Signer},
-    keys,
+    key_reservation, keys,
     names::{self, namespace_of},
     wallet,
 };
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{Pod, Secret},
+    core::v1::{Pod, Secret, Service},
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub struct Found {
     pub stateful_set: Option<StatefulSet>,
     /// The pods.
     pub pods: Vec<Pod>,
+    /// The Services by which the world reaches nodes, by pod.
+    pub external: BTreeMap<String, Service>,
     /// The Secrets with the keys of nodes, by ordinal.
     pub secrets: BTreeMap<i32, Secret>,
     /// New keys, drawn in case that they are needed, by ordinal.
@@ -71,7 +73,13 @@ pub async fn dereference(context: &Context, tier: &NodeTier) -> Result<Found, Er
     let own = names::selector(&[(names::NODE_TIER, &name)]);
     let siblings: Vec<NodeTier> = cluster.list(&namespace, "").await?;
     let secrets: Vec<Secret> = cluster.list(&namespace, &own).await?;
+    let of_world = names::selector(&[(names::NODE_TIER, &name), (names::COMPONENT, names::EXTERNAL)]);
+    let services: Vec<Service> = cluster.list(&namespace, &of_world).await?;
+    let by_pod = services
+        .into_iter()
+        .filter_map(|service| Some((service.name_any().strip_suffix("-external")?.to_owned(), service)));
     let mut found = Found {
+        external: by_pod.collect(),
         network: cluster.get(&namespace, network).await?,
         siblings: siblings.into_iter().filter(|other| other.spec.network_ref.name == *network).collect(),
         stateful_set: cluster.get(&namespace, &name).await?,
@@ -125,6 +133,11 @@ async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Re
     if tier.spec.role != Role::Full {
         for (ordinal, secret) in &found.secrets {
             let key: PublicKey = keys::read(secret, keys::DATA_KEY)?.public();
+            // The node of another pod is none of ours, though we have its key: it is neither drained nor moved.
+            let own = key_reservation::build(tier, *ordinal, &genesis, &key);
+            if tier.spec.role == Role::Validator && key_reservation::is_foreign(context, &own).await? {
+                continue;
+            }
             if let Some(record) = chain.node(key).await.map_err(ChainError::from)? {
                 records.insert(*ordinal, record);
             }

@@ -12,7 +12,10 @@ use crate::{
     keys,
     names::{self, namespace_of},
 };
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Pod, Service},
+};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use valo_client::types::Node;
@@ -49,6 +52,8 @@ pub struct Checked {
     pub silent: Option<String>,
     /// The voting power of each node, and what of it may be lost.
     pub power: Power,
+    /// The Services by which the world reaches nodes, by pod.
+    pub external: BTreeMap<String, Service>,
     /// The pods as they are.
     pub seen_pods: Vec<Pod>,
     /// The StatefulSet as it is.
@@ -112,7 +117,8 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         let pod_name = names::pod(&tier.name_any(), ordinal);
         let pod = found.pods.iter().find(|pod| pod.name_any() == pod_name);
         let record = found.chain.as_ref().and_then(|chain| chain.records.get(&ordinal));
-        all.insert(ordinal, seen(tier, &pod_name, pod, record));
+        let endpoints = endpoints_of(tier, &pods.external, &found.external, ordinal);
+        all.insert(ordinal, seen(&endpoints, pod, record));
     }
     let situation = Situation {
         role: tier.spec.role,
@@ -124,7 +130,7 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         nodes: all,
     };
     let power = power(tier, &keys, found.chain.as_ref(), &found.siblings);
-    let Found { chain, silent, pods: seen_pods, stateful_set, .. } = found;
+    let Found { chain, silent, pods: seen_pods, stateful_set, external, .. } = found;
     Ok(Checked {
         genesis,
         waits,
@@ -137,6 +143,7 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         chain,
         silent,
         power,
+        external,
         seen_pods,
         stateful_set,
     })
@@ -162,8 +169,20 @@ fn is_abandoned(tier: &NodeTier, network: Option<&Network>) -> bool {
     tier.metadata.deletion_timestamp.is_some() && (said || with_chain || never_ran)
 }
 
-fn seen(tier: &NodeTier, name: &str, pod: Option<&Pod>, record: Option<&Node>) -> Seen {
-    let endpoints = addresses::inside(&namespace_of(tier), &tier.name_any(), name).endpoints();
+/// Where a node is reached: by pods of this cluster, and by the world if that is asked for.
+pub fn endpoints_of(
+    tier: &NodeTier,
+    external: &ExternalAddress,
+    services: &BTreeMap<String, Service>,
+    ordinal: i32,
+) -> Vec<String> {
+    let pod = names::pod(&tier.name_any(), ordinal);
+    let inside = addresses::inside(&namespace_of(tier), &tier.name_any(), &pod);
+    let outside = services.get(&pod).and_then(|service| addresses::outside(external, ordinal, service));
+    std::iter::once(inside).chain(outside).flat_map(|at| at.endpoints()).collect()
+}
+
+fn seen(endpoints: &[String], pod: Option<&Pod>, record: Option<&Node>) -> Seen {
     // The registry takes 128 characters; longer names are not told.
     let fit = endpoints.iter().all(|endpoint| endpoint.len() <= 128);
     Seen {
@@ -199,7 +218,8 @@ fn role(tier: &NodeTier, chain: Option<&OnChain>) -> Result<Option<NodeRole>, Er
         (Role::Validator, _) => return Ok(Some(NodeRole::Validator)),
         (Role::Worker, name) => name.clone().unwrap_or_default(),
     };
-    let Some(chain) = chain else { return Ok(None) };
+    // Who leaves registers nothing: what is wrong with the spec must not hold its end up.
+    let Some(chain) = chain.filter(|_| tier.metadata.deletion_timestamp.is_none()) else { return Ok(None) };
     let found = chain.tiers.iter().find(|tier| *tier.tier.name == *name);
     let Some(found) = found else {
         let known: Vec<&str> = chain.tiers.iter().map(|tier| &*tier.tier.name).collect();

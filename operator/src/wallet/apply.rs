@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Context,
-    chain::{Chain, Signer, found},
+    chain::{Chain, Signer, SignerError, found},
     keys,
     names::{namespace_of, reference},
 };
@@ -75,7 +75,11 @@ async fn fund(
     if signer.account.balance <= missing {
         return Ok(Some(format!("Wallet {payer} has {} VALO, and {missing} are needed", signer.account.balance)));
     }
-    signer.perform(context, Action::TransferToKey { key: checked.key.public(), amount: missing }).await?;
+    match signer.perform(context, Action::TransferToKey { key: checked.key.public(), amount: missing }).await {
+        Ok(_) => {}
+        Err(error @ SignerError::Busy { .. }) => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error.into()),
+    }
     let note = format!("{missing} VALO from Wallet {payer} in namespace {}", namespace_of(wallet));
     context.tell(&reference(wallet), "Funded", "Fund", note).await;
     Ok(Some("it was funded just now".to_owned()))

@@ -174,7 +174,7 @@ fn a_block_is_due_while_a_root_waits_for_its_header() {
     let mut chain = TestChain::new(&Setup::default());
     assert_eq!(chain.ledger.due(), Due::Now, "the genesis state");
     chain.block(vec![]);
-    let idle = |chain: &TestChain| Due::Idle(chain.ledger.head().time.after(Duration(1000)));
+    let idle = |chain: &TestChain| Due::Idle(chain.ledger.head().time.after(chain.ledger.params().idle_interval));
     assert_eq!(chain.ledger.due(), idle(&chain));
     let transactions = chain.actions(account(7), [transfer(6, valo(1))]);
     chain.block(transactions);

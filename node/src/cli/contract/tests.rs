@@ -3,7 +3,11 @@
 use super::*;
 use crate::cli::output::error_line;
 use proptest::prelude::*;
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 use valo_protocol::{
     BlobHash, JobContract, Timestamp,
     encoding::decode,

@@ -39,6 +39,8 @@ pub struct Prepared {
     pub headless: Service,
     /// The HTTP API of the nodes that are ready.
     pub service: Service,
+    /// What the world reaches each node by, if that is asked for.
+    pub external: Vec<Service>,
     /// Who may talk to the nodes, and to whom they may.
     pub policy: NetworkPolicy,
     /// What may be disrupted.
@@ -67,6 +69,7 @@ pub fn build(tier: &NodeTier, checked: &Checked, settings: &Settings) -> Prepare
         config: config_map::build(tier, &checked.pods),
         headless: services::headless(tier),
         service: services::client(tier),
+        external: services::external(tier, &checked.pods.external, plan.replicas),
         policy: network_policy::build(tier, &checked.pods, settings),
         budget: budget::build(tier, &checked.power),
         stateful_set,

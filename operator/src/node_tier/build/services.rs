@@ -11,7 +11,10 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::ResourceExt;
-use valo_crds::NodeTier;
+use valo_crds::{AddressType, ExternalAddress, NodeTier};
+
+/// The label that StatefulSets put on each pod.
+const POD: &str = "statefulset.kubernetes.io/pod-name";
 
 fn port(name: &str, number: u16, protocol: &str) -> ServicePort {
     ServicePort {
@@ -40,6 +43,37 @@ pub fn headless(tier: &NodeTier) -> Service {
         }),
         status: None,
     }
+}
+
+/// One Service for each node, by which the world reaches it, if that is asked for.
+pub fn external(tier: &NodeTier, external: &ExternalAddress, replicas: i32) -> Vec<Service> {
+    let type_ = match external.type_ {
+        AddressType::None => return Vec::new(),
+        AddressType::LoadBalancer => "LoadBalancer",
+        AddressType::NodePort => "NodePort",
+    };
+    (0..replicas)
+        .map(|ordinal| {
+            let pod = names::pod(&tier.name_any(), ordinal);
+            let mut all = labels(tier);
+            all.insert(names::COMPONENT.to_owned(), names::EXTERNAL.to_owned());
+            let mut metadata = owned::metadata(tier, names::external(&pod), all);
+            metadata.annotations = (!external.annotations.is_empty()).then(|| external.annotations.clone());
+            Service {
+                metadata,
+                spec: Some(ServiceSpec {
+                    type_: Some(type_.to_owned()),
+                    load_balancer_class: external.load_balancer_class.clone(),
+                    // Nodes are reached before they are ready: they get ready by being reached.
+                    publish_not_ready_addresses: Some(true),
+                    selector: Some([(POD.to_owned(), pod)].into()),
+                    ports: Some(vec![port("consensus", CONSENSUS_PORT, "TCP"), port("network", NETWORK_PORT, "UDP")]),
+                    ..ServiceSpec::default()
+                }),
+                status: None,
+            }
+        })
+        .collect()
 }
 
 /// The HTTP API of nodes that are caught up.

@@ -52,7 +52,8 @@ fn workers() -> NodeTier {
 }
 
 fn built(tier: &NodeTier, network: Network) -> Prepared {
-    let fresh = (0..tier.spec.replicas).map(|ordinal| (ordinal, SecretKey::from_seed([ordinal as u8 + 1; 32])));
+    let fresh = (0..tier.spec.replicas)
+        .map(|ordinal| (ordinal, SecretKey::from_seed([u8::try_from(ordinal).unwrap() + 1; 32])));
     let found = Found {
         network: Some(network),
         siblings: vec![validators(4), tier.clone()],
