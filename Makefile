@@ -5,7 +5,7 @@ CARGO := cargo
 VALO := $(CARGO_TARGET_DIR)/debug/valo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-long cluster-up cluster-down cluster-test lint fmt bench examples generate clean
+.PHONY: help deps build demo test test-long charts cluster-up cluster-down cluster-test lint fmt bench examples generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: ## every test: unit, property, golden, snapshots, simulator, processes, ex
 
 test-long: ## the same with many more seeds and cases
 	@VALO_LONG=1 scripts/test.sh
+
+charts: ## lint and render the Helm charts, check them against schemas and snapshots
+	@scripts/charts.sh
 
 lint: ## formatting, clippy, one build for all; generated files are held by the tests
 	@$(CARGO) fmt --all --check
@@ -49,10 +52,11 @@ cluster-test: ## the promises made to users of Kubernetes, on a cluster of its o
 examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
 
-generate: ## rewrite the generated files: OpenAPI document, command line, custom resources, rights, golden vectors
+generate: ## rewrite the generated files: OpenAPI document, command line, custom resources and their chart, rights, golden vectors
 	@VALO_BLESS=1 $(CARGO) test --locked -q -p valo-protocol -p valo-ledger
 	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib the_committed
-	@$(CARGO) run --locked -q -p valo-crds --bin crdgen
+	@$(CARGO) build --locked -q -p valo-crds -p valo-operator --bin crdgen
+	@$(CARGO_TARGET_DIR)/debug/crdgen
 	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo-operator the_committed_rules
 
 clean: ## remove the build output

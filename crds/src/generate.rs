@@ -1,4 +1,5 @@
-//! The files that are generated from the types: a manifest for each kind, and the reference of all.
+//! The files that are generated from the types: a manifest for each kind, the same as a template of the chart, and the
+//! reference of all.
 
 use crate::{ConsensusKeyReservation, JobContract, Network, NodeTier, ShardGroup, Wallet, reference};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -6,6 +7,9 @@ use kube::CustomResourceExt;
 use serde_json::Value;
 
 const HEADER: &str = "# Generated from the types in crds/src by `make generate`. Changes are made there.\n";
+
+/// The templates of the chart.
+const CHART: &str = "charts/valo-crds/templates";
 
 /// The definitions of all kinds.
 pub fn all() -> Vec<CustomResourceDefinition> {
@@ -25,12 +29,34 @@ pub fn manifest(definition: &CustomResourceDefinition) -> Result<String, serde_y
     Ok(format!("{HEADER}{}", serde_yaml::to_string(definition)?))
 }
 
+/// What the chart adds to a definition: it stays when the release goes, for all objects of its kind would go with it.
+const CHART_METADATA: &str = "metadata:
+  labels:
+    app.kubernetes.io/name: valo-crds
+    app.kubernetes.io/part-of: valo
+    app.kubernetes.io/managed-by: {{ .Release.Service }}
+    app.kubernetes.io/instance: {{ .Release.Name }}
+{{- if .Values.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+{{- end }}
+";
+
+/// A definition as a template of the chart `valo-crds`.
+fn template(definition: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
+    // What is written in braces in a description is text.
+    let manifest = manifest(definition)?.replace("{{", "{{`{{`}}");
+    Ok(manifest.replacen("metadata:\n", CHART_METADATA, 1))
+}
+
 /// Every generated file, as path from the root of the repository and content.
 pub fn generated() -> Result<Vec<(String, String)>, serde_yaml::Error> {
     let all = all();
     let mut files = Vec::new();
     for definition in &all {
-        files.push((format!("crds/manifests/{}.yaml", definition.spec.names.plural), manifest(definition)?));
+        let name = format!("{}.yaml", definition.spec.names.plural);
+        files.push((format!("crds/manifests/{name}"), manifest(definition)?));
+        files.push((format!("{CHART}/{name}"), template(definition)?));
     }
     files.push(("docs/reference/resources.md".to_owned(), reference::page(&all)));
     Ok(files)

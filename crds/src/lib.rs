@@ -9,7 +9,8 @@
 //! | [`ShardGroup`] | a sharding group of the chain that nodes of this cluster are in; read only |
 //! | [`ConsensusKeyReservation`] | the right of one pod to sign with a consensus key |
 //!
-//! These types are the source of `crds/manifests` and of `docs/reference/resources.md`: `make generate` rewrites both.
+//! These types are the source of `crds/manifests`, of the chart `charts/valo-crds` and of `docs/reference/resources.md`:
+//! `make generate` rewrites them all.
 //!
 //! Every rule is in the schema, so that the API server refuses what is wrong and names the field: patterns and ranges
 //! for single fields, CEL for what spans several and for what must not change. Unknown fields are refused by `kubectl`
@@ -25,6 +26,7 @@ mod key_reservation;
 mod network;
 mod node_tier;
 mod reference;
+mod schemas;
 mod shard_group;
 mod wallet;
 
@@ -40,6 +42,7 @@ pub use network::{
 pub use node_tier::{
     AcceleratorClass, NodeStatus, NodeTier, NodeTierSpec, NodeTierStatus, Role, Stake, Storage, WalletTemplate,
 };
+pub use schemas::schemas;
 pub use shard_group::{GroupMember, ShardGroup, ShardGroupSpec, ShardGroupStatus};
 pub use valo_contract as contract;
 pub use wallet::{FundFrom, Unbonding, Wallet, WalletSpec, WalletStatus};

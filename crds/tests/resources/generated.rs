@@ -10,10 +10,12 @@ fn committed_files_are_what_the_types_give() {
         let committed = fs::read_to_string(root.join(path)).unwrap_or_default();
         assert!(committed == *content, "{path} is not what the types give: make generate");
     }
-    let manifests = fs::read_dir(root.join("crds/manifests")).unwrap().map(|entry| entry.unwrap().file_name());
-    for name in manifests {
-        let name = format!("crds/manifests/{}", name.to_str().unwrap());
-        assert!(files.iter().any(|(path, _)| *path == name), "{name} is of no kind: remove it");
+    for folder in ["crds/manifests", "charts/valo-crds/templates"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let name = format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap());
+            let is_kind = files.iter().any(|(path, _)| *path == name);
+            assert!(is_kind || name.ends_with("NOTES.txt"), "{name} is of no kind: remove it");
+        }
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 
 use harness::{Cluster, Suite};
 use std::process::ExitCode;
-use tests::{custom_resources, images, testbed};
+use tests::{charts, custom_resources, images, testbed};
 
 fn main() -> ExitCode {
     // Beside those that run alone nothing else does: they change what all others see, or stop what they use.
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         .alone("custom_resources::list_explain_and_scale", custom_resources::list_explain_and_scale)
         .test("images::the_node_runs_restricted", images::the_node_runs_restricted)
         .test("images::a_network_computes_restricted", images::a_network_computes_restricted)
+        .alone("charts::install_compute_and_leave", charts::install_compute_and_leave)
+        .alone("charts::scale_there_and_back", charts::scale_there_and_back)
+        .alone("charts::pods_are_killed", charts::pods_are_killed)
         .alone("testbed::a_node_loses_power_and_comes_back", testbed::a_node_loses_power_and_comes_back);
     suite.run(Cluster::up)
 }

@@ -1,5 +1,6 @@
 //! The promises, one file for each subject.
 
+pub mod charts;
 pub mod custom_resources;
 pub mod images;
 pub mod testbed;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::{
+    fs,
     io::{self, Read},
     path::PathBuf,
 };
@@ -47,7 +48,7 @@ enum Command {
     /// List the keys
     #[command(alias = "ls")]
     List,
-    /// Take in a key file, or a secret in hexadecimal from standard input
+    /// Take in a key file, or a secret in hexadecimal
     Import(Import),
     /// Write a copy of a key's file
     Export(Export),
@@ -73,9 +74,10 @@ struct Generate {
 struct Import {
     /// Name that it gets
     name: String,
-    /// Key file; `-` reads 64 hexadecimal characters from standard input
+    /// Key file, or one with the 64 hexadecimal characters of a secret, as Secrets of Wallets hold; `-` reads those
+    /// from standard input
     file: PathBuf,
-    /// Keep a secret from standard input without a passphrase
+    /// Keep a secret that was given in hexadecimal without a passphrase
     #[arg(long)]
     plain: bool,
 }
@@ -188,13 +190,11 @@ fn list(context: &Context) -> anyhow::Result<()> {
 
 fn import(context: &Context, arguments: &Import) -> anyhow::Result<()> {
     let file = if arguments.file.to_str() == Some("-") {
-        let mut text = Zeroizing::new(String::new());
-        io::stdin().take(1024).read_to_string(&mut text).context("cannot read the secret")?;
-        let mut seed = Zeroizing::new([0u8; 32]);
-        if hex::decode_to_slice(text.trim(), seed.as_mut_slice()).is_err() {
-            bail!("standard input holds no secret: it takes 64 hexadecimal characters");
-        }
-        sealed_or_plain(context, &arguments.name, &SecretKey::from_seed(*seed), arguments.plain)?
+        let key = secret(io::stdin())?;
+        let key = key.context("standard input holds no secret: it takes 64 hexadecimal characters")?;
+        sealed_or_plain(context, &arguments.name, &key, arguments.plain)?
+    } else if let Some(key) = fs::File::open(&arguments.file).ok().and_then(|file| secret(file).ok()?) {
+        sealed_or_plain(context, &arguments.name, &key, arguments.plain)?
     } else {
         match read_key_file(&arguments.name, &arguments.file) {
             Err(keys::StoreError::Missing { .. }) => bail!("there is no file {}", arguments.file.display()),
@@ -203,6 +203,14 @@ fn import(context: &Context, arguments: &Import) -> anyhow::Result<()> {
     };
     context.keys.write(&arguments.name, &file)?;
     show(context, &arguments.name)
+}
+
+/// A secret in hexadecimal, and nothing else.
+fn secret(from: impl Read) -> anyhow::Result<Option<SecretKey>> {
+    let mut text = Zeroizing::new(Vec::new());
+    from.take(1024).read_to_end(&mut text).context("cannot read the secret")?;
+    let mut seed = Zeroizing::new([0u8; 32]);
+    Ok(hex::decode_to_slice(text.trim_ascii(), seed.as_mut_slice()).is_ok().then(|| SecretKey::from_seed(*seed)))
 }
 
 fn export(context: &Context, arguments: &Export) -> anyhow::Result<()> {

@@ -53,6 +53,11 @@ enum Outputs {
 }
 
 impl Arguments {
+    /// The result of a job, from a genesis document.
+    pub const fn from_genesis(job: JobId, genesis: PathBuf) -> Self {
+        Self { job: job.0, genesis: Some(genesis), checkpoint: None, outputs: Outputs::Result }
+    }
+
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         let client = context.client().await?;

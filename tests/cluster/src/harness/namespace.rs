@@ -68,6 +68,11 @@ impl Namespace {
         run(self.cluster.kubectl().args(["--namespace", &self.name]).args(arguments), "")
     }
 
+    /// Runs `helm` in the namespace; what it printed.
+    pub fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        run(self.cluster.tool("helm").args(["--namespace", &self.name]).args(arguments), "")
+    }
+
     /// Applies objects, server-side; unknown fields are errors.
     pub fn apply(&self, yaml: &str) -> anyhow::Result<()> {
         run(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY), yaml).map(drop)

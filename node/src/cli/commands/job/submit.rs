@@ -5,6 +5,7 @@ use super::{
     watch,
 };
 use crate::cli::{
+    commands::verify,
     context::{Context, FINALITY, no_account},
     contract::{Blob, Contents},
     human,
@@ -75,6 +76,9 @@ pub struct Arguments {
     /// Stay until the verdict, and show who computed what
     #[arg(short, long)]
     watch: bool,
+    /// Then check the result, trusting nothing but this genesis document, as `valo verify` does
+    #[arg(long, value_name = "GENESIS", requires = "watch")]
+    verify: Option<PathBuf>,
     /// Names this submission: repeated with the same one it gives the same job (32 hexadecimal characters)
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
@@ -136,9 +140,12 @@ impl Arguments {
             self.watch,
         )?;
         if self.watch {
-            return watch::follow(context, &client, job).await;
+            watch::follow(context, &client, job).await?;
         }
-        Ok(())
+        match self.verify {
+            Some(genesis) => verify::Arguments::from_genesis(job, genesis).run(context).await,
+            None => Ok(()),
+        }
     }
 }
 

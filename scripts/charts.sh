@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Checks the charts without a cluster: lint, schemas of every object they make, READMEs, and the objects themselves
+# against charts/snapshots. VALO_UPDATE=1 writes READMEs and snapshots anew.
+# helm and kubeconform are those of the test cluster; HELM and KUBECONFORM name others.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=${VALO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/valo}/testbed/tools
+helm=${HELM:-$tools/helm} kubeconform=${KUBECONFORM:-$tools/kubeconform}
+die() { echo "charts: $*" >&2; exit 1; }
+for tool in "$helm" "$kubeconform"; do
+  command -v "$tool" >/dev/null ||
+    die "there is no $tool: tests/cluster/testbed/cluster build builds it, or name one: HELM=helm KUBECONFORM=kubeconform make charts"
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# A helm that was built without a version takes the cluster for an old one.
+render() { "$helm" template "$@" --kube-version 1.33.0; }
+
+# The defaults of a chart as JSON, by helm itself.
+defaults() {
+  mkdir -p "$work/defaults/templates"
+  cp "charts/$1/Chart.yaml" "charts/$1/values.yaml" "$work/defaults/"
+  echo '{{ .Values | toJson }}' >"$work/defaults/templates/values.yaml"
+  render defaults "$work/defaults" | sed '/^---$/d; /^# Source:/d'
+}
+
+# snapshot NAME ARGUMENTS…: what helm template makes is what charts/snapshots has, and fits the schemas.
+snapshot() {
+  local name=$1 committed=charts/snapshots/$1.yaml
+  shift
+  render "$@" >"$work/$name.yaml" || die "$name: helm template failed"
+  "$kubeconform" -strict -schema-location "$work/schemas/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json" \
+    "$work/$name.yaml" || die "$name: objects that Kubernetes would refuse"
+  # A program is no reading matter.
+  sed -i 's/^  primes.wasm: .*/  primes.wasm: (examples\/primes\/primes.wasm)/' "$work/$name.yaml"
+  if [ -n "${VALO_UPDATE:-}" ]; then mkdir -p charts/snapshots && cp "$work/$name.yaml" "$committed"; fi
+  diff -u "$committed" "$work/$name.yaml" || die "$name is not $committed: look at it, then VALO_UPDATE=1 make charts"
+}
+
+# refused WORDS ARGUMENTS…: helm refuses it and says so.
+refused() {
+  local words=$1 said
+  shift
+  if said=$(render "$@" 2>&1 >/dev/null); then die "helm template $* should have failed"; fi
+  case $said in *"$words"*) ;; *) die "helm template $* failed without \"$words\": $said" ;; esac
+}
+
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+for chart in valo-crds valo-operator valo-cluster; do
+  "$helm" lint --strict --quiet "charts/$chart" || die "$chart: lint"
+  for field in version appVersion; do
+    grep -qx "$field: $version" "charts/$chart/Chart.yaml" || die "$chart: $field is not $version"
+  done
+  defaults "$chart" | scripts/chart_readme.py "charts/$chart" ${VALO_UPDATE:+--write}
+done
+cmp examples/primes/primes.wasm charts/valo-cluster/files/primes.wasm || die "valo-cluster has another primes.wasm"
+cmp operator/rbac.yaml charts/valo-operator/files/rbac.yaml || die "valo-operator has other rights: make generate"
+
+# With the operator, as everywhere: by itself it would have other features, and its dependencies compile twice.
+cargo build --locked --quiet -p valo-crds -p valo-operator --bin crdgen
+"${CARGO_TARGET_DIR:-target}/debug/crdgen" --schemas "$work/schemas"
+hash=sha256:$(printf 0%.0s {1..64})
+# Their contents are held by the test of what is generated; the API server reads them in `make cluster-test`.
+kept=$(render crds charts/valo-crds | grep -c 'helm.sh/resource-policy: keep') || true
+[ "$kept" = 6 ] || die "valo-crds keeps $kept definitions of 6"
+! render crds charts/valo-crds --set keep=false | grep -q resource-policy || die "valo-crds keeps what it should not"
+snapshot operator valo-operator charts/valo-operator --namespace valo-system
+snapshot operator-one-namespace op charts/valo-operator --namespace valo-system --set watchNamespace=demo,replicas=1 \
+  --set "image.digest=$hash,nodeImage.digest=$hash" --set 'imagePullSecrets[0].name=pull'
+snapshot cluster demo charts/valo-cluster --namespace demo
+snapshot cluster-join mine charts/valo-cluster --namespace mine -f charts/valo-cluster/examples/join.yaml \
+  --set join.genesisConfigMap=genesis --set ingress.host=api.example.org,externalAddress.type=NodePort,image.repository=example.org/valo
+
+cluster=(demo charts/valo-cluster)
+refused "chain.validators[0].count" "${cluster[@]}" --set nodeTiers.validators.replicas=3
+refused "there is no nodeTiers.other" "${cluster[@]}" --set-string 'chain.validators[0].nodeTier=other,chain.validators[0].stake=1'
+refused "there is no wallets.other" "${cluster[@]}" --set nodeTiers.validators.stake.wallet=other
+refused "join.seeds" "${cluster[@]}" --set "join.genesisHash=$(printf ab%.0s {1..32})"
+refused "colour" "${cluster[@]}" --set colour=red
+refused "balance" "${cluster[@]}" --set wallets.owner.balance=much
+refused "replicas" op charts/valo-operator --set replicas=some
+echo "charts: all is well"
