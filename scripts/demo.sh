@@ -11,7 +11,9 @@ interrupted=
 finish() {
   # A command that a signal ended may be noticed before the signal itself.
   status=${interrupted:-$?}
-  trap - EXIT INT TERM
+  trap - EXIT
+  # Whoever is impatient does not keep it from cleaning up.
+  trap '' INT TERM
   if [ -n "$network" ] && kill -0 "$network" 2>/dev/null; then
     kill -TERM "$network" 2>/dev/null || true
     wait "$network" 2>/dev/null || true

@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   valo dev                                              a network on this machine
   valo job submit examples/wordcount/job.yaml --watch   a job, followed to its verdict
-  valo job explain 1                                    who computed what, and why they
+  valo job explain 1                                    who computed what, and why
   valo verify 1                                         proof of the result
   valo send 5 --to 0000002A                             money to an account
 

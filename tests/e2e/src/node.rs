@@ -1,7 +1,7 @@
 //! A node by hand: `valo run`, in a data folder.
 
 use crate::{LOOK, User, signal};
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use std::{
     fs,
@@ -27,7 +27,9 @@ impl Node {
         let said = home.join("ready.json");
         let log = fs::OpenOptions::new().create(true).append(true).open(home.join("node.log"))?;
         let mut command = user.command()?;
-        command.arg("run").arg("--home").arg(home).args(["-o", "json"]);
+        // As people do: from the folder beside it.
+        let (beside, name) = home.parent().zip(home.file_name()).context("a folder without a name")?;
+        command.current_dir(beside).arg("run").arg("--home").arg(name).args(["-o", "json"]);
         let child = command.stdin(Stdio::null()).stdout(fs::File::create(&said)?).stderr(log).spawn()?;
         let mut node = Self { child, endpoint: String::new() };
         user.wait(&format!("{} to serve", home.display()), |_| {

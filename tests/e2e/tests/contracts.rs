@@ -69,6 +69,17 @@ fn what_cannot_be_submitted_is_told_in_one_line() -> anyhow::Result<()> {
         network.fail_with(arguments, words)?;
     }
     ensure!(network.json(&["job", "list"])?.as_array().is_some_and(Vec::is_empty), "something was submitted");
+    // A client id names one contract: with the same one it is the same job, with another one a mistake.
+    let submit = |name: &str, text: &str| {
+        let file = programs::write(&network, name, text)?;
+        Ok::<_, anyhow::Error>(["job", "submit", &file, "--yes", "--client-id", &"5a".repeat(16)].map(str::to_owned))
+    };
+    let (one, other) = (submit("one.yaml", &good)?, submit("other.yaml", &programs::document(program, 2, ""))?);
+    let (one, other) = (one.each_ref().map(String::as_str), other.each_ref().map(String::as_str));
+    network.succeed(&one)?;
+    let again = network.succeed(&one)?;
+    ensure!(again.contains("job 1 (test) was submitted before"), "{again}");
+    network.fail_with(&other, "names job 1, which has another contract")?;
     Ok(())
 }
 

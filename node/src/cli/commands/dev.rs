@@ -58,7 +58,7 @@ pub struct Arguments {
     /// Workers, dealt over the tiers in turn [default: 8]
     #[arg(long)]
     workers: Option<usize>,
-    /// Names of the tiers [default: small,large]
+    /// Names of the tiers, any that you like [default: small,large]
     #[arg(long, value_delimiter = ',')]
     tiers: Option<Vec<String>>,
     /// Shards that a worker runs at a time [default: 4]

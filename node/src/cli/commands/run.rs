@@ -82,7 +82,8 @@ impl Arguments {
         };
         tokio::pin!(parent_gone);
         let files = Files { config: self.config, genesis: self.genesis, key: self.node_key };
-        let folder = DataFolder::new(&self.home).with(files);
+        let home = std::path::absolute(&self.home).with_context(|| format!("no folder {}", self.home.display()))?;
+        let folder = DataFolder::new(&home).with(files);
         let mut config = folder.config()?;
         if let Some(hash) = self.genesis_hash {
             folder.genesis_of(hash)?;

@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use valo_client::Client;
 use valo_protocol::{
-    Action, Amount, TransactionId,
+    Action, Amount, JobContract, TransactionId,
     job::JobId,
     receipt::{Made, Receipt},
 };
@@ -115,14 +115,20 @@ impl Arguments {
 
         let now = client.status().await?.time;
         let contract = prepared.plan.contract(now).map_err(|error| prepared.opened.at(error))?;
-        let name = contract.name.to_string();
+        let wanted = contract.clone();
         let id_text = hex::encode(client_id);
         context.output.note(format_args!("client id {id_text}: repeat with --client-id if this breaks off"));
         let action = Action::SubmitJob { client_id: Some(client_id), contract };
         let (receipt, made) = session.perform(action, FINALITY).await?;
         let (job, existing) = match made {
             Made::Job(job) => (job, false),
-            Made::ExistingJob(job) => (job, true),
+            Made::ExistingJob(job) => {
+                let before = client.job_contract(job).await?;
+                // A deadline that is a span is another moment each time.
+                let same = JobContract { deadline: before.deadline, ..wanted.clone() } == before;
+                ensure!(same, "client id {id_text} names job {job}, which has another contract: take another one");
+                (job, true)
+            }
             other => bail!("the chain answered a job with {other:?}"),
         };
         answer(
@@ -136,7 +142,7 @@ impl Arguments {
                 fee: receipt.fee,
                 escrow: prepared.estimate.escrow,
             },
-            &name,
+            &wanted.name,
             self.watch,
         )?;
         if self.watch {
@@ -150,9 +156,11 @@ impl Arguments {
 }
 
 fn answer(context: &Context, receipt: &Receipt, submitted: Submitted, name: &str, watched: bool) -> anyhow::Result<()> {
-    let how = if submitted.existing { "was submitted before" } else { "submitted" };
-    let line =
-        format!("job {} ({name}) {how} in block {}, for a fee of {} VALO", submitted.job, receipt.height, receipt.fee);
+    let (job, height, fee) = (submitted.job, receipt.height, receipt.fee);
+    let line = match submitted.existing {
+        true => format!("job {job} ({name}) was submitted before; finding that out cost a fee of {fee} VALO"),
+        false => format!("job {job} ({name}) submitted in block {height}, for a fee of {fee} VALO"),
+    };
     // With --watch, the answer of the command is the end of the job.
     match (watched, context.output.format) {
         (true, Format::Table) => print(line),
