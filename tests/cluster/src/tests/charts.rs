@@ -132,7 +132,7 @@ pub fn install_compute_and_leave(namespace: &Namespace) -> anyhow::Result<()> {
     let seconds = install_network(namespace)?;
     let job = compute(namespace, "primes")?;
     verify(namespace, &job)?;
-    let tested = namespace.helm(&["test", DEMO, "--logs", "--timeout=240s"])?;
+    let tested = namespace.helm(&["test", DEMO, "--timeout=240s"])?;
     ensure!(tested.contains("Succeeded") && tested.contains("Verified"), "helm test said\n{tested}");
 
     namespace.kubectl(&["delete", "jobcontract/primes", "configmap/primes", "--timeout=60s"])?;
