@@ -133,7 +133,8 @@ pub fn install_compute_and_leave(namespace: &Namespace) -> anyhow::Result<()> {
     let job = compute(namespace, "primes")?;
     verify(namespace, &job)?;
     let tested = namespace.helm(&["test", DEMO, "--timeout=240s"])?;
-    ensure!(tested.contains("Succeeded") && tested.contains("Verified"), "helm test said\n{tested}");
+    // What its pod says goes to standard error; the pod fails unless the result is proved.
+    ensure!(tested.contains("Succeeded"), "helm test said\n{tested}");
 
     namespace.kubectl(&["delete", "jobcontract/primes", "configmap/primes", "--timeout=60s"])?;
     let before = Instant::now();
