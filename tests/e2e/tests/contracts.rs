@@ -72,7 +72,9 @@ fn what_cannot_be_submitted_is_told_in_one_line() -> anyhow::Result<()> {
     // A client id names one contract: with the same one it is the same job, with another one a mistake.
     let submit = |name: &str, text: &str| {
         let file = programs::write(&network, name, text)?;
-        Ok::<_, anyhow::Error>(["job", "submit", &file, "--yes", "--client-id", &"5a".repeat(16)].map(str::to_owned))
+        Ok::<_, anyhow::Error>(
+            ["job", "submit", &file, "-q", "--yes", "--client-id", &"5a".repeat(16)].map(str::to_owned),
+        )
     };
     let (one, other) = (submit("one.yaml", &good)?, submit("other.yaml", &programs::document(program, 2, ""))?);
     let (one, other) = (one.each_ref().map(String::as_str), other.each_ref().map(String::as_str));
