@@ -14,8 +14,8 @@ pub struct Join {
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     #[x_kube(validation = ("self == oldSelf", "spec.join.genesisHash is immutable: it names the chain"))]
     pub genesis_hash: String,
-    /// ConfigMap of this namespace with the genesis under `genesis.json`; asked of the seeds unless said. Either way
-    /// it must have that hash.
+    /// ConfigMap of this namespace with the genesis under `genesis.json`, as a node serves it under `/v1/genesis`. It must
+    /// have that hash; the Network waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis_ref: Option<Reference>,
     /// Nodes to ask first.
@@ -25,7 +25,7 @@ pub struct Join {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub peers: Vec<ConsensusPeer>,
-    /// A finalized block to start from, needed where the chain is older than its unbonding time.
+    /// A finalized block to start from. Not used yet: nodes read the chain from its genesis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("self == oldSelf", "spec.join.checkpoint is immutable: nodes have started from it"))]
     pub checkpoint: Option<Checkpoint>,
@@ -38,7 +38,7 @@ pub struct Seed {
     /// The node's key, 64 hexadecimal characters.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub key: String,
-    /// UDP addresses, `host:port`; found by its key unless said.
+    /// UDP addresses, `host:port`. Without any, the seed is found only through other seeds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),

@@ -6,9 +6,11 @@
 
 mod check;
 mod id;
+mod price;
 
 pub use check::{ContractError, is_name};
 pub use id::{Attempt, JobId, ShardIndex, ShardKey, StageIndex};
+pub use price::fuel_price;
 
 use crate::{
     Amount,

@@ -461,4 +461,41 @@ mod tests {
         assert!(fs::metadata(folder.file()).unwrap().len() < MAX_LENGTH + 1024);
         assert_eq!(folder.open().vote(&prevote(2999, 0, Some(B))).unwrap(), Some(A));
     }
+
+    const LIMITED: &str = "VALO_TEST_SIGNED_FOLDER";
+
+    /// Runs the helper with files of at most 512 bytes: room for the header and three votes for a block.
+    #[test]
+    fn a_vote_that_did_not_fit_on_the_disk_does_not_spoil_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "consensus::signed::tests::vote_until_it_is_full", "--ignored", "--nocapture"])
+            .env(LIMITED, folder.path())
+            .output()
+            .unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && out.contains("it was full"), "{out}");
+        let folder = Folder(folder);
+        assert_eq!(
+            folder.open().vote(&prevote(5, 9, Some(B))).unwrap(),
+            None,
+            "nothing was signed in round 9, and it holds"
+        );
+    }
+
+    #[test]
+    #[ignore = "a helper of another test, which gives it little room"]
+    fn vote_until_it_is_full() {
+        let Some(folder) = std::env::var_os(LIMITED) else { return };
+        let folder = PathBuf::from(folder);
+        let mut signed =
+            LastSigned::open(folder.join("signed.log"), &folder.join("consensus.log"), key(), GENESIS).unwrap();
+        let full = (0..8).find_map(|round| signed.vote(&prevote(5, round, Some(A))).err()).unwrap();
+        assert!(matches!(full, SignedError::Disk { action: "write", .. }), "{full}");
+        // Shorter: it fits where the other one did not.
+        assert_eq!(signed.vote(&prevote(5, 9, None)).unwrap(), None);
+        println!("it was full");
+    }
 }

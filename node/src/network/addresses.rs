@@ -80,10 +80,7 @@ impl AddressBook {
         source: Source,
         now: Instant,
     ) -> bool {
-        if key == self.own || (self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(&key)) {
-            return false;
-        }
-        let node = self.nodes.entry(key).or_insert_with(|| Node::new(now));
+        let Some(node) = self.entry(key, now) else { return false };
         let before: Vec<_> = node.addresses.iter().map(|known| known.1).collect();
         if source == Source::Own {
             // What a node says of itself replaces what it said before: ports change at a restart.
@@ -102,13 +99,7 @@ impl AddressBook {
         node.addresses.sort_by_key(|known| known.0);
         node.addresses.truncate(MAX_ADDRESSES);
         let learned = node.addresses.iter().any(|known| !before.contains(&known.1));
-        if learned {
-            node.next_dial = node.next_dial.min(now);
-        }
-        if node.addresses.is_empty() && node.names.is_empty() {
-            self.nodes.remove(&key);
-        }
-        learned
+        self.learned(key, learned, now)
     }
 
     /// Notes where a node is by its configuration or by its registry entry, in place of what that said before. True when
@@ -120,20 +111,30 @@ impl AddressBook {
         source: Source,
         now: Instant,
     ) -> bool {
-        if key == self.own || (self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(&key)) {
-            return false;
-        }
-        let node = self.nodes.entry(key).or_insert_with(|| Node::new(now));
+        let Some(node) = self.entry(key, now) else { return false };
         let before = std::mem::take(&mut node.names);
         node.names.extend(before.iter().filter(|known| known.0 != source).cloned());
         node.names.extend(names.into_iter().map(|name| (source, name)));
         node.names.truncate(MAX_NAMES);
         let learned = node.names.iter().any(|known| !before.contains(known));
-        if learned {
-            node.next_dial = node.next_dial.min(now);
-        }
-        if node.addresses.is_empty() && node.names.is_empty() {
-            self.nodes.remove(&key);
+        self.learned(key, learned, now)
+    }
+
+    /// The entry of another node, made if there is room.
+    fn entry(&mut self, key: PublicKey, now: Instant) -> Option<&mut Node> {
+        let has_room = self.nodes.len() < MAX_NODES || self.nodes.contains_key(&key);
+        (key != self.own && has_room).then(|| self.nodes.entry(key).or_insert_with(|| Node::new(now)))
+    }
+
+    /// What is new of a node is tried at once; a node that is nowhere is forgotten. Gives whether something was new.
+    fn learned(&mut self, key: PublicKey, learned: bool, now: Instant) -> bool {
+        if let Some(node) = self.nodes.get_mut(&key) {
+            if learned {
+                node.next_dial = node.next_dial.min(now);
+            }
+            if node.addresses.is_empty() && node.names.is_empty() {
+                self.nodes.remove(&key);
+            }
         }
         learned
     }

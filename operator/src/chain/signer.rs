@@ -47,6 +47,17 @@ pub enum SignerError {
     },
 }
 
+impl SignerError {
+    /// In one word: the reason of events and conditions.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "ChainRefused",
+            Self::Busy { .. } => "WalletBusy",
+            Self::Client { .. } => "ChainUnreachable",
+        }
+    }
+}
+
 /// An account that signs. While this lives, no other pass of this process signs for it.
 pub struct Signer {
     chain: Chain,

@@ -59,9 +59,8 @@ impl Problem for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Cluster(_) => "ClusterError",
-            Self::Chain(_) | Self::Upload { .. } | Self::Signer(SignerError::Client { .. }) => "ChainUnreachable",
-            Self::Signer(SignerError::Refused { .. }) => "ChainRefused",
-            Self::Signer(SignerError::Busy { .. }) => "WalletBusy",
+            Self::Chain(_) | Self::Upload { .. } => "ChainUnreachable",
+            Self::Signer(error) => error.reason(),
             Self::Key(_) => "KeyMalformed",
             Self::Files(_) | Self::BrokenOff(_) => "FilesUnreadable",
         }

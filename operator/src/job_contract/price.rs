@@ -3,14 +3,11 @@
 use valo_client::types::{ParametersInForce, TierInfo};
 use valo_contract::resolve::FieldError;
 use valo_protocol::{
-    Amount, JobContract, Timestamp,
+    JobContract, Timestamp,
     job::{Program, Stage, Verification},
     params::Disjoint,
     registry::Runtime,
 };
-
-/// What the price of wasm is for.
-const FUEL_UNIT: u64 = 1_000_000_000;
 
 /// Refuses what the chain would refuse.
 pub fn check(
@@ -25,7 +22,7 @@ pub fn check(
     for (index, stage) in contract.stages.iter().enumerate() {
         let field = format!("spec.stages[{index}]");
         let tier = tier_of(&field, stage, tiers)?;
-        let each = price(stage, tier).ok_or_else(too_dear)?;
+        let each = stage.limit_price(tier.tier.price).ok_or_else(too_dear)?;
         let shard = each.checked_mul(u64::from(replicas)).ok_or_else(too_dear)?;
         least = least.checked_add(shard).ok_or_else(too_dear)?;
     }
@@ -80,14 +77,4 @@ fn tier_of<'a>(field: &str, stage: &Stage, tiers: &'a [TierInfo]) -> Result<&'a 
         return Err(FieldError::new(format!("{field}.{program}.memory"), reason));
     }
     Ok(tier)
-}
-
-/// The price of one replica of a shard at its limit, rounded up.
-fn price(stage: &Stage, tier: &TierInfo) -> Option<Amount> {
-    let (units, divisor) = match &stage.program {
-        Program::Wasm { fuel, .. } => (fuel.0, FUEL_UNIT),
-        Program::Container { seconds, .. } => (u64::from(*seconds), 1),
-    };
-    let product = u128::from(tier.tier.price.units()).checked_mul(u128::from(units))?;
-    u64::try_from(product.div_ceil(u128::from(divisor))).ok().map(Amount::from_units)
 }

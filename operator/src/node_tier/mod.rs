@@ -73,12 +73,7 @@ pub struct Hindrance {
 
 impl Hindrance {
     fn of(ordinal: i32, error: &SignerError) -> Self {
-        let reason = match error {
-            SignerError::Refused { .. } => "ChainRefused",
-            SignerError::Busy { .. } => "WalletBusy",
-            SignerError::Client { .. } => "ChainUnreachable",
-        };
-        Self { ordinal, reason, message: crate::controller::causes(error) }
+        Self { ordinal, reason: error.reason(), message: crate::controller::causes(error) }
     }
 }
 

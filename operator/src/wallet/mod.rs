@@ -81,9 +81,7 @@ impl Problem for Error {
         match self {
             Self::Cluster(_) => "ClusterError",
             Self::Chain(_) => "ChainUnreachable",
-            Self::Signer(SignerError::Refused { .. }) => "ChainRefused",
-            Self::Signer(SignerError::Busy { .. }) => "WalletBusy",
-            Self::Signer(SignerError::Client { .. }) => "ChainUnreachable",
+            Self::Signer(error) => error.reason(),
             Self::Key(_) => "KeyMalformed",
             Self::NoSecret(_) => "SecretMissing",
             Self::KeyLost { .. } => "KeyLost",

@@ -3,7 +3,7 @@
 
 use valo_protocol::{
     Amount, Duration,
-    job::{Input, JobContract, Program, Stage},
+    job::{Input, JobContract, Program, Stage, fuel_price},
     registry::Tier,
     shard::ShardRecord,
 };
@@ -13,9 +13,9 @@ use valo_protocol::{
 pub const WRONG_ANSWER: u64 = 25;
 /// Neither answering nor abstaining costs this many times the price of the shard.
 pub const MISSED: u64 = 2;
+/// What does not fit is this much.
+const MOST: Amount = Amount::from_units(u64::MAX);
 
-/// Fuel or seconds that a tier's price is for.
-const FUEL_UNIT: u64 = 1_000_000_000;
 /// Bytes that a worker fetches in a second at least.
 const FETCH_RATE: u64 = 4 * 1024 * 1024;
 /// For whatever is not fetching or running.
@@ -23,10 +23,7 @@ const SLACK: u64 = 5_000;
 
 /// Price of one replica of a shard of `stage` at its limit, at the tier's price of a unit.
 pub fn limit_price(stage: &Stage, unit_price: Amount) -> Amount {
-    match &stage.program {
-        Program::Wasm { fuel, .. } => fuel_price(unit_price, fuel.0),
-        Program::Container { seconds, .. } => times(unit_price, u64::from(*seconds)),
-    }
+    stage.limit_price(unit_price).unwrap_or(MOST)
 }
 
 /// Whether a program is paid by what it used: fuel (wasm) is, seconds (container) are paid as reserved.
@@ -36,19 +33,16 @@ pub const fn is_metered(program: &Program) -> bool {
 
 /// Price of one replica that used `fuel`.
 pub fn used_price(shard: &ShardRecord, fuel: u64) -> Amount {
-    if shard.metered { fuel_price(shard.unit_price, fuel).min(shard.limit_price) } else { shard.limit_price }
-}
-
-/// Price of fuel, rounded up, so that work is never free.
-fn fuel_price(unit_price: Amount, fuel: u64) -> Amount {
-    let product = u128::from(unit_price.units()).saturating_mul(u128::from(fuel));
-    let units = product.div_ceil(u128::from(FUEL_UNIT));
-    Amount::from_units(u64::try_from(units).unwrap_or(u64::MAX))
+    if shard.metered {
+        fuel_price(shard.unit_price, fuel).unwrap_or(MOST).min(shard.limit_price)
+    } else {
+        shard.limit_price
+    }
 }
 
 /// A multiple of an amount; the largest there is when it does not fit.
 pub fn times(amount: Amount, factor: u64) -> Amount {
-    amount.checked_mul(factor).unwrap_or(Amount::from_units(u64::MAX))
+    amount.checked_mul(factor).unwrap_or(MOST)
 }
 
 /// Stake that is locked for one replica until the shard is final.

@@ -22,9 +22,6 @@ use valo_protocol::{
 
 /// Stake must cover this many times the price of a shard.
 const STAKE_FACTOR: u64 = 25;
-/// Fuel that a tier's price is for.
-const FUEL_UNIT: u64 = 1_000_000_000;
-
 /// `valo job estimate`
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -110,16 +107,6 @@ pub async fn prepare(context: &Context, client: &Client, file: PathBuf) -> anyho
     Ok(Prepared { opened, plan, estimate })
 }
 
-/// The price of one replica of a shard at its limit, rounded up.
-fn price(stage: &Stage, tier: &TierInfo) -> Option<Amount> {
-    let (units, divisor) = match &stage.program {
-        Program::Wasm { fuel, .. } => (fuel.0, FUEL_UNIT),
-        Program::Container { seconds, .. } => (u64::from(*seconds), 1),
-    };
-    let product = u128::from(tier.tier.price.units()).checked_mul(u128::from(units))?;
-    u64::try_from(product.div_ceil(u128::from(divisor))).ok().map(Amount::from_units)
-}
-
 /// Prices a contract, and refuses what the chain would refuse, with the field that says so.
 pub fn estimate(
     contract: &JobContract,
@@ -132,7 +119,7 @@ pub fn estimate(
     let (mut stages, mut at_limits, mut least) = (Vec::new(), Amount::ZERO, contract.tip);
     for (index, stage) in contract.stages.iter().enumerate() {
         let tier = check_stage(&format!("spec.stages[{index}]"), stage, replicas, tiers)?;
-        let each = price(stage, tier).ok_or_else(too_dear)?;
+        let each = stage.limit_price(tier.tier.price).ok_or_else(too_dear)?;
         check_stake(&format!("spec.stages[{index}]"), stage, each, tier)?;
         let shard = each.checked_mul(u64::from(replicas)).ok_or_else(too_dear)?;
         let total = shard.checked_mul(u64::from(stage.shards)).ok_or_else(too_dear)?;
