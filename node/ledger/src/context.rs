@@ -11,7 +11,7 @@ use crate::{
 };
 use std::sync::Arc;
 use valo_protocol::{
-    AccountNumber, Amount, Hash, Height, Parameters, Timestamp, ValidatorSet,
+    AccountNumber, Amount, Hash, Height, Parameters, Timestamp, ValidatorSet, WorkClock,
     event::Event,
     hash::GenesisHash,
     receipt::Reason,
@@ -45,6 +45,7 @@ pub struct Context<'a> {
     pub(crate) genesis: GenesisHash,
     pub(crate) height: Height,
     pub(crate) time: Timestamp,
+    pub(crate) clock: WorkClock,
     pub(crate) randomness: [Hash; 3],
     pub(crate) supply: Supply,
     pub(crate) events: Vec<Event>,
@@ -80,6 +81,16 @@ impl<'a> Context<'a> {
     /// Time of the block.
     pub fn time(&self) -> Timestamp {
         self.time
+    }
+
+    /// How far work time is behind the time of the block.
+    pub fn clock(&self) -> WorkClock {
+        self.clock
+    }
+
+    /// Time of the block by the clock that stands while the chain does: windows of shards are measured by it.
+    pub fn work_time(&self) -> Timestamp {
+        self.clock.work_time(self.time)
     }
 
     /// The block's own randomness, R_h. Known to nobody before the block: what entered in block h-2 is drawn with it.
@@ -314,6 +325,7 @@ mod tests {
             genesis: chain.ledger.genesis_hash(),
             height: Height(5),
             time: Timestamp(1),
+            clock: WorkClock::default(),
             randomness: [Hash([5; 32]), Hash([4; 32]), Hash([3; 32])],
             supply: chain.view().supply().unwrap(),
             events: Vec::new(),

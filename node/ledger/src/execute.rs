@@ -15,7 +15,7 @@ use crate::{
 };
 use std::sync::Arc;
 use valo_protocol::{
-    AccountNumber, Amount, Block, Parameters,
+    AccountNumber, Amount, Block, Height, Parameters, Timestamp, WorkClock,
     encoding::encode,
     event::Event,
     hash::{BlockId, GenesisHash},
@@ -76,6 +76,7 @@ pub(crate) fn execute(base: &Base<'_>, block: &Block) -> Result<Effects, LedgerE
         genesis: base.genesis,
         height: header.height,
         time: header.time,
+        clock: clock(head, header.time, base.params),
         randomness: [vrf::chain(&head.randomness, &output), head.randomness, before],
         supply: base.supply,
         events: Vec::new(),
@@ -173,6 +174,7 @@ fn finish(
     let chain = ChainRecord {
         height: header.height,
         time: header.time,
+        clock: ctx.clock,
         randomness: ctx.randomness,
         epoch,
         epoch_started,
@@ -186,6 +188,7 @@ fn finish(
         height: header.height,
         block: header.id(),
         time: header.time,
+        clock: ctx.clock,
         randomness,
         earlier_randomness: [before, before_that],
         state_root: trees.root(),
@@ -208,13 +211,21 @@ fn changes_rows(changes: &Changes) -> bool {
     changes.iter().any(|(table, _, _)| table.committed().is_some() && table != Table::Validators)
 }
 
+/// The clock in a block after `head`. Before the first block nothing was under way: it comes whenever it comes.
+fn clock(head: &Head, time: Timestamp, params: &Parameters) -> WorkClock {
+    match head.height {
+        Height(0) => head.clock,
+        _ => head.clock.after(time.since(head.time), params.longest_step()),
+    }
+}
+
 /// When the block after `head` is due.
 pub(crate) fn due(store: &dyn Store, head: &Head, params: &Parameters) -> Result<Due, LedgerError> {
     if head.uncertified || jobs::has_draws(store)? || registry::has_leaving(store)? {
         return Ok(Due::Now);
     }
     let idle = head.time.after(params.idle_interval);
-    Ok(match jobs::next_deadline(store)? {
+    Ok(match jobs::next_deadline(store, head.clock)? {
         Some(deadline) if deadline <= head.time => Due::Now,
         Some(deadline) if deadline < idle => Due::At(deadline),
         _ => Due::Idle(idle),

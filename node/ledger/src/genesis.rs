@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 use valo_protocol::{
-    Amount, Genesis, Hash, Height,
+    Amount, Genesis, Hash, Height, WorkClock,
     bytes::BoundedVec,
     encoding::encode,
     hash::BlockId,
@@ -34,6 +34,7 @@ pub(crate) fn changes(genesis: &Genesis) -> Result<Changes, LedgerError> {
     let chain = ChainRecord {
         height: Height(0),
         time: genesis.time,
+        clock: WorkClock::default(),
         randomness,
         epoch: 0,
         epoch_started: genesis.time,
@@ -87,6 +88,7 @@ pub(crate) fn changes(genesis: &Genesis) -> Result<Changes, LedgerError> {
         height: Height(0),
         block: BlockId(id.0),
         time: genesis.time,
+        clock: WorkClock::default(),
         randomness,
         earlier_randomness: [before, before_that],
         state_root,

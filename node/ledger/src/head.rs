@@ -8,7 +8,7 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::{collections::BTreeSet, sync::Arc};
 use valo_protocol::{
-    Hash, Height, PublicKey, Timestamp, Validator, ValidatorSet,
+    Hash, Height, PublicKey, Timestamp, Validator, ValidatorSet, WorkClock,
     encoding::{decode, encode},
     hash::BlockId,
     time::Round,
@@ -26,6 +26,8 @@ pub struct Head {
     pub block: BlockId,
     /// Its time.
     pub time: Timestamp,
+    /// How far work time is behind it.
+    pub clock: WorkClock,
     /// Its randomness, R_h.
     pub randomness: Hash,
     /// R_(h-1) and R_(h-2).
@@ -52,6 +54,7 @@ struct StoredHead {
     height: Height,
     block: BlockId,
     time: Timestamp,
+    clock: WorkClock,
     randomness: [Hash; 3],
     state_root: Hash,
     signers: ValidatorSet,
@@ -78,6 +81,7 @@ impl Head {
             height: self.height,
             block: self.block,
             time: self.time,
+            clock: self.clock,
             randomness: [self.randomness, before, before_that],
             state_root: self.state_root,
             signers: (*self.signers).clone(),
@@ -99,6 +103,7 @@ impl Head {
             height: stored.height,
             block: stored.block,
             time: stored.time,
+            clock: stored.clock,
             randomness,
             earlier_randomness: [before, before_that],
             state_root: stored.state_root,

@@ -57,13 +57,15 @@ pub enum Table {
     JobsBySubmitter = 44,
     /// Node (u32 be): draining, and may have nothing left to do.
     Leaving = 45,
+    /// Work time (u64 be), kind, key -> what ends then.
+    Windows = 46,
     /// Single values: the head, lengths of tables, the genesis hash.
     Meta = 63,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::System,
         Self::Accounts,
         Self::Keys,
@@ -88,6 +90,7 @@ impl Table {
         Self::FreeSlots,
         Self::JobsBySubmitter,
         Self::Leaving,
+        Self::Windows,
         Self::Meta,
     ];
 
@@ -118,6 +121,7 @@ impl Table {
             Self::FreeSlots => "free-slots",
             Self::JobsBySubmitter => "jobs-by-submitter",
             Self::Leaving => "leaving",
+            Self::Windows => "windows",
             Self::Meta => "meta",
         }
     }

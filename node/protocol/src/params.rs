@@ -153,6 +153,12 @@ const DAY: u64 = 24 * HOUR;
 const VALO: u64 = crate::amount::UNITS_PER_VALO;
 
 impl Parameters {
+    /// The longest step from a block to the next that is no pause of the chain: twice the idle interval, so that rounds
+    /// that fail are none.
+    pub const fn longest_step(&self) -> Duration {
+        Duration(self.idle_interval.0.saturating_mul(2))
+    }
+
     /// The parameters of a preset.
     pub const fn preset(preset: Preset) -> Self {
         let dev = Self {

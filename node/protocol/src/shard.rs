@@ -82,7 +82,7 @@ pub enum ShardPhase {
     Open,
     /// Commits are closed; reveals may come.
     Revealing {
-        /// Last moment for reveals, block time.
+        /// Last moment for reveals, work time.
         until: Timestamp,
     },
     /// It has its result.
@@ -91,7 +91,7 @@ pub enum ShardPhase {
         answer: Answer,
         /// Block in which it was accepted.
         height: Height,
-        /// End of its dispute window: the stake behind it is locked until then, block time.
+        /// End of its dispute window: the stake behind it is locked until then, work time.
         final_at: Timestamp,
     },
     /// It failed.
@@ -100,7 +100,7 @@ pub enum ShardPhase {
         reason: ShardFailure,
         /// Block in which it failed.
         height: Height,
-        /// End of its dispute window: stake behind it, if any, is locked until then, block time.
+        /// End of its dispute window: stake behind it, if any, is locked until then, work time.
         final_at: Timestamp,
     },
 }
@@ -127,9 +127,9 @@ pub struct ShardAssignment {
     pub attempt: Attempt,
     /// Whether it was drawn because answers differed.
     pub juror: bool,
-    /// Block time of the draw.
+    /// Work time of the draw.
     pub drawn_at: Timestamp,
-    /// Last moment for its commit, block time.
+    /// Last moment for its commit, work time.
     pub commit_until: Timestamp,
     /// What of the node's stake is locked for it.
     pub locked: Amount,
@@ -147,7 +147,7 @@ pub enum MemberState {
     Committed {
         /// To what.
         commitment: Hash,
-        /// Block time of the commit.
+        /// Work time of the commit.
         at: Timestamp,
     },
     /// It revealed what it had committed to.

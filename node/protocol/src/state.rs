@@ -6,6 +6,7 @@
 use crate::{
     AccountNumber, Amount,
     bytes::BoundedVec,
+    clock::WorkClock,
     encoding::Varint,
     hash::Hash,
     keys::PublicKey,
@@ -144,6 +145,8 @@ pub struct ChainRecord {
     pub height: Height,
     /// Its time.
     pub time: Timestamp,
+    /// The clock by which windows of shards are measured.
+    pub clock: WorkClock,
     /// Randomness of this block, of the one before and of the one before that.
     pub randomness: [Hash; 3],
     /// The epoch of the next block, from 0.

@@ -11,8 +11,8 @@ use serde_json::Value;
 use std::{path::Path, sync::LazyLock};
 use valo_mutation::{damaged, damaged_text};
 use valo_protocol::{
-    AccountNumber, Amount, Block, Digest, Genesis, Hash, Header, Height, JobContract, Parameters, PublicKey, Signature,
-    SignedTransaction, Timestamp, Transaction, ValidatorSet, Varint,
+    AccountNumber, Amount, Block, Digest, Duration, Genesis, Hash, Header, Height, JobContract, Parameters, PublicKey,
+    Signature, SignedTransaction, Timestamp, Transaction, ValidatorSet, Varint, WorkClock,
     block::FinalizedHeader,
     bytes::BoundedVec,
     encoding::{decode, encode},
@@ -147,6 +147,7 @@ fn rows() -> Vec<Kind> {
     let chain = ChainRecord {
         height: Height(300),
         time: Timestamp(1_700_000_000_000),
+        clock: WorkClock { behind: Duration(9_000), grace: Duration(300) },
         randomness: [Hash([1; 32]); 3],
         epoch: 4,
         epoch_started: Timestamp(1_700_000_000_000),

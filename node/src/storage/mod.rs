@@ -36,7 +36,7 @@ pub use self::{
 };
 
 /// The format that this version writes. Changes with the column families and with what their rows hold.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// How much memory and how many files storage may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use valo_protocol::registry::NodeState;
     use valo_protocol::{
-        AccountNumber, Digest, Timestamp, Varint,
+        AccountNumber, Digest, Duration, Timestamp, Varint,
         files::RunStatus,
         job::{Attempt, JobId, ShardKey},
         registry::NodeId,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn assigned(job: u64) -> Assignment {
-        assignment(job, AssignmentState::Assigned { commit_until: Timestamp(1) })
+        assignment(job, AssignmentState::Assigned { commit_until: Timestamp(1), left: Duration(1) })
     }
 
     fn opened(job: u64) -> Assignment {

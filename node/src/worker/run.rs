@@ -5,10 +5,7 @@ use super::{
     fetch::{FetchError, Fetcher, label},
     logs::{Logs, RunLog},
 };
-use crate::{
-    blobs::{BlobError, Blobs},
-    clock,
-};
+use crate::blobs::{BlobError, Blobs};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -100,10 +97,11 @@ impl Trouble {
     }
 }
 
-/// Half of the time that is left to commit, by this machine's clock: the rest is for running, or for abstaining.
+/// Half of the time that is left to commit: the rest is for running, or for abstaining. It is what was left in the last
+/// block, not what this machine's clock says: while the chain stands, so does the window.
 fn give_up(assignment: &Assignment) -> Instant {
-    let AssignmentState::Assigned { commit_until } = assignment.state else { return Instant::now() };
-    let left = Duration::from(commit_until.since(clock::now())).min(LONGEST_SEARCH);
+    let AssignmentState::Assigned { left, .. } = assignment.state else { return Instant::now() };
+    let left = Duration::from(left).min(LONGEST_SEARCH);
     Instant::now() + left / 2
 }
 

@@ -1,8 +1,11 @@
 //! `kill -9` at any moment costs time and nothing else.
 
 use anyhow::{Context, ensure};
-use std::{collections::BTreeMap, fs, path::Path};
-use valo_client::types::AssignmentState;
+use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
+use valo_client::{
+    Client,
+    types::{AssignmentState, Node},
+};
 use valo_e2e::{Chain, Network, blocks, programs};
 use valo_protocol::{
     Digest,
@@ -122,5 +125,58 @@ fn a_validator_that_is_killed_again_and_again_catches_up() -> anyhow::Result<()>
     ensure!(ours == theirs, "the blocks differ");
     // It signs again: its height goes on with everybody's.
     network.wait("it to go on", |user| Ok(user.ask(other.status())?.height.0 > height.0 + 2))?;
+    Ok(())
+}
+
+/// Longer than any window of the job below.
+const PAUSE: Duration = Duration::from_secs(12);
+
+/// Everybody dies twice: when two of three have committed, and when all have and reveals are open. All three have to
+/// agree, and the chain is back before its workers are.
+#[test]
+fn when_everything_is_killed_at_once_the_job_goes_on_and_nobody_is_fined() -> anyhow::Result<()> {
+    let validators = ["validator-0", "validator-1", "validator-2", "validator-3"];
+    let workers = ["worker-0", WORKER, "worker-2"];
+    let everything = [&workers[..], &validators[..]].concat();
+    let mut network = Network::of_tiers(4, 3, "small")?;
+    let before: Vec<Node> = workers.iter().map(|name| network.node(name)).collect::<anyhow::Result<_>>()?;
+    let job = programs::primes(&network, 2, "  verification: {replicas: 3, quorum: 3}\n")?;
+    network.hold("worker-2")?;
+    network.succeed(&["job", "submit", &job, "--yes"])?;
+    // `valo dev` ends with the last of its nodes: from then on they are asked by their address. Each question has a client of
+    // its own, since connections went down with the node.
+    let endpoint = network.client("validator-0")?.endpoint().to_owned();
+    let states = |network: &Network| -> anyhow::Result<Vec<AssignmentState>> {
+        let client = Client::new(&endpoint)?;
+        let mut states = Vec::new();
+        for node in &before {
+            let assignments = network.ask(client.assignments_of(node.id))?.assignments;
+            states.extend(assignments.into_iter().map(|assignment| assignment.state));
+        }
+        Ok(states)
+    };
+    let power_cut = |network: &mut Network, running: &[&str]| -> anyhow::Result<()> {
+        running.iter().try_for_each(|name| network.kill(name))?;
+        thread::sleep(PAUSE);
+        Ok(())
+    };
+    let count = |states: &[AssignmentState], wanted| states.iter().filter(|state| **state == wanted).count();
+    network.wait("two to have committed", |_| Ok(count(&states(&network)?, AssignmentState::Committed) == 4))?;
+    power_cut(&mut network, &everything)?;
+    // The two that committed stay away, so that reveals stay open.
+    validators.iter().chain(&["worker-2"]).try_for_each(|name| network.run_again(name))?;
+    network.wait("reveals to be open", |_| Ok(count(&states(&network)?, AssignmentState::RevealOpen) >= 4))?;
+    power_cut(&mut network, &everything[2..])?;
+    validators.iter().chain(&workers).try_for_each(|name| network.run_again(name))?;
+    network.wait("the job to be accepted", |user| {
+        let status = user.json(&["job", "status", "1", "--endpoint", &endpoint])?;
+        Ok(matches!(status["phase"].as_str(), Some("accepted" | "final")))
+    })?;
+    for before in &before {
+        let after = network.ask(Client::new(&endpoint)?.node(before.key))?;
+        ensure!((after.stake, after.state) == (before.stake, NodeState::Active), "{after:?}");
+    }
+    let explained = network.json(&["job", "explain", "1", "--endpoint", &endpoint])?;
+    ensure!(explained["slashed"] == "0", "{explained}");
     Ok(())
 }

@@ -47,7 +47,7 @@ impl Engine<'_, '_> {
 
     pub fn steps(&mut self, job: &mut Job, shard: &mut ShardRecord) -> Result<(), LedgerError> {
         for _ in 0..MAX_STEPS {
-            match verdict::next(shard, self.ctx.time(), job.is_closing()) {
+            match verdict::next(shard, self.ctx.work_time(), job.is_closing()) {
                 Step::Wait(_) => return Ok(()),
                 Step::Missed(places) => {
                     for place in places {
@@ -61,10 +61,11 @@ impl Engine<'_, '_> {
                 }
                 Step::Queue => self.queue(job, shard)?,
                 Step::OpenReveals => {
-                    let until = self.ctx.time().after(self.ctx.params().reveal_window);
+                    let until = self.ctx.work_time().after(self.ctx.params().reveal_window);
                     shard.phase = ShardPhase::Revealing { until };
                     shard.queued = None;
-                    self.ctx.emit(Event::RevealOpened { shard: shard.key, reveal_until: until });
+                    let reveal_until = self.ctx.clock().block_time(until);
+                    self.ctx.emit(Event::RevealOpened { shard: shard.key, reveal_until });
                 }
                 Step::NotRevealed(places) => {
                     for place in places {

@@ -77,7 +77,7 @@ pub(crate) fn commit(ctx: &mut Context<'_>, account: AccountNumber, entries: &[C
     let node = sender(ctx, account)?;
     for CommitEntry { shard, attempt, commitment } in entries {
         let found = open(ctx, node, MessageKind::Commit, *shard, *attempt)?;
-        let at = ctx.time();
+        let at = ctx.work_time();
         record(ctx, found, MemberState::Committed { commitment: *commitment, at });
         capacity::free_slot(ctx, node)?;
         ctx.emit(Event::Committed { shard: *shard, attempt: *attempt, node });

@@ -37,7 +37,7 @@ pub fn audit(store: &dyn Store) -> Result<(), LedgerError> {
     }
     audit_nodes(store, &shards)?;
     audit_jobs(store, &shards)?;
-    audit_deadlines(store, &shards)
+    audit_windows(store, &shards)
 }
 
 fn wrong(what: &'static str, reason: String) -> LedgerError {
@@ -140,10 +140,11 @@ fn of_job(shards: &BTreeMap<ShardKey, ShardRecord>, job: JobId) -> impl Iterator
     shards.range(first..).take_while(move |(key, _)| key.job == job)
 }
 
-/// Deadlines of jobs: accepted at the latest (1), final (3).
+/// Ends of jobs: accepted at the latest (1), final (3).
 fn ends(store: &dyn Store) -> Result<BTreeSet<(u8, JobId)>, LedgerError> {
     let mut ends = BTreeSet::new();
-    for (key, _) in store.scan(Table::Deadlines, &[], usize::MAX)? {
+    let deadlines = store.scan(Table::Deadlines, &[], usize::MAX)?;
+    for (key, _) in deadlines.into_iter().chain(store.scan(Table::Windows, &[], usize::MAX)?) {
         match Deadline::parse(&key)?.1 {
             Deadline::Job(job) => ends.insert((1, job)),
             Deadline::Final(job) => ends.insert((3, job)),
@@ -167,16 +168,16 @@ fn ordered(store: &dyn Store) -> Result<BTreeSet<ShardKey>, LedgerError> {
     Ok(ordered)
 }
 
-fn audit_deadlines(store: &dyn Store, shards: &BTreeMap<ShardKey, ShardRecord>) -> Result<(), LedgerError> {
+fn audit_windows(store: &dyn Store, shards: &BTreeMap<ShardKey, ShardRecord>) -> Result<(), LedgerError> {
     let mut moments: BTreeMap<ShardKey, Timestamp> = BTreeMap::new();
-    for (key, _) in store.scan(Table::Deadlines, &[], usize::MAX)? {
+    for (key, _) in store.scan(Table::Windows, &[], usize::MAX)? {
         if let (moment, Deadline::Shard(shard)) = Deadline::parse(&key)? {
-            ensure(moments.insert(shard, moment).is_none(), "deadlines", || format!("shard {shard} has two"))?;
+            ensure(moments.insert(shard, moment).is_none(), "windows", || format!("shard {shard} has two"))?;
         }
     }
     for (key, shard) in shards {
         let (found, expected) = (moments.remove(key), verdict::due(shard));
-        ensure(found == expected, "deadlines", || format!("shard {key} has {found:?}, not {expected:?}"))?;
+        ensure(found == expected, "windows", || format!("shard {key} has {found:?}, not {expected:?}"))?;
     }
-    ensure(moments.is_empty(), "deadlines", || format!("{moments:?} belong to no shard"))
+    ensure(moments.is_empty(), "windows", || format!("{moments:?} belong to no shard"))
 }

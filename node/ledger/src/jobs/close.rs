@@ -3,11 +3,11 @@
 use super::{
     capacity,
     engine::{Engine, Job},
-    state::{self, Location, OpenJob, job_key},
+    state::{self, Deadline, Location, OpenJob, job_key},
 };
 use crate::{LedgerError, store::Table};
 use valo_protocol::{
-    Amount,
+    Amount, Timestamp,
     encoding::encode,
     event::{Event, JobPhase},
     job::JobId,
@@ -16,8 +16,8 @@ use valo_protocol::{
 
 impl Engine<'_, '_> {
     /// Closes shards of a failed job: what was not committed to is let go, what was is revealed first. Gives how many
-    /// were looked at. `key` is the deadline, which stays while there is something to do.
-    pub fn close_failed(&mut self, id: JobId, key: Vec<u8>, limit: usize) -> Result<usize, LedgerError> {
+    /// were looked at. The deadline stays while there is something to do.
+    pub fn close_failed(&mut self, id: JobId, moment: Timestamp, limit: usize) -> Result<usize, LedgerError> {
         let shards = state::shard_keys(&self.ctx.state, id, limit)?;
         let mut closed = 0usize;
         for shard in &shards {
@@ -31,7 +31,7 @@ impl Engine<'_, '_> {
         }
         // What is being revealed closes itself, and the last of it the job.
         if closed == 0 && shards.len() < limit {
-            self.ctx.state.delete(Table::Deadlines, key);
+            Deadline::Close(id).clear(&mut self.ctx.state, moment);
         }
         if let Some(job) = self.take_job(id)? {
             self.close_if_empty(job)?;
@@ -40,9 +40,9 @@ impl Engine<'_, '_> {
     }
 
     /// The dispute window of an accepted job is over: stake behind its shards is free, and when all are, it is final.
-    pub fn close_accepted(&mut self, id: JobId, key: Vec<u8>, limit: usize) -> Result<usize, LedgerError> {
+    pub fn close_accepted(&mut self, id: JobId, moment: Timestamp, limit: usize) -> Result<usize, LedgerError> {
         let Some(mut job) = self.take_job(id)? else {
-            self.ctx.state.delete(Table::Deadlines, key);
+            Deadline::Final(id).clear(&mut self.ctx.state, moment);
             return Ok(1);
         };
         let shards = state::shard_keys(&self.ctx.state, id, limit)?;
@@ -56,7 +56,7 @@ impl Engine<'_, '_> {
             self.give_job(job);
             return Ok(shards.len().max(1));
         }
-        self.ctx.state.delete(Table::Deadlines, key);
+        Deadline::Final(id).clear(&mut self.ctx.state, moment);
         job.record.phase = JobPhase::Final;
         job.record.phase_since = self.ctx.time();
         self.ctx.emit(Event::JobPhaseChanged { job: id, phase: JobPhase::Final });
@@ -67,8 +67,7 @@ impl Engine<'_, '_> {
     /// Closes a failed job that has no shards any more.
     pub fn close_if_empty(&mut self, job: Job) -> Result<(), LedgerError> {
         if job.is_closing() && state::shard_keys(&self.ctx.state, job.record.job, 1)?.is_empty() {
-            let close = state::Deadline::Close(job.record.job).key(job.record.phase_since);
-            self.ctx.state.delete(Table::Deadlines, close);
+            Deadline::Close(job.record.job).clear(&mut self.ctx.state, job.record.phase_since);
             return self.close(job);
         }
         self.give_job(job);

@@ -19,8 +19,8 @@ use valo_protocol::{
     registry::{NodeRole, NodeState, Tier, TierId},
 };
 
-/// The most deadlines of a block; closing a shard of a job counts as one.
-pub(crate) const MAX_DEADLINES: usize = 2_000;
+/// The most deadlines of a block, of each clock; closing a shard of a job counts as one.
+pub(crate) const MAX_DEADLINES: usize = 1_000;
 /// How many deadlines are read at a time.
 const PAGE: usize = 64;
 
@@ -90,8 +90,11 @@ pub(crate) struct Engine<'c, 'a> {
 
 /// Does what is due at the end of a block.
 pub(crate) fn end_of_block(ctx: &mut Context<'_>) -> Result<(), LedgerError> {
-    let is_idle = |table| Ok::<_, LedgerError>(ctx.store().scan(table, &[], 1)?.is_empty());
-    if is_idle(Table::Deadlines)? && is_idle(Table::Draws)? && is_idle(Table::Waiting)? {
+    let mut is_idle = true;
+    for table in [Table::Windows, Table::Deadlines, Table::Draws, Table::Waiting] {
+        is_idle = is_idle && ctx.store().scan(table, &[], 1)?.is_empty();
+    }
+    if is_idle {
         return Ok(());
     }
     let tiers = Arc::new(crate::View::new(&ctx.state).tiers()?);
@@ -102,20 +105,26 @@ pub(crate) fn end_of_block(ctx: &mut Context<'_>) -> Result<(), LedgerError> {
 }
 
 impl Engine<'_, '_> {
-    /// Does what became due, in order of time.
+    /// Does what became due, in order of time: what ends by work time first, so that a verdict that is due in the block of
+    /// its job's deadline still counts.
     fn deadlines(&mut self) -> Result<(), LedgerError> {
+        self.meet_all(Table::Windows, self.ctx.work_time())?;
+        self.meet_all(Table::Deadlines, self.ctx.time())
+    }
+
+    fn meet_all(&mut self, table: Table, now: Timestamp) -> Result<(), LedgerError> {
         let (mut work, mut from) = (0usize, Vec::new());
         loop {
-            let page = self.ctx.state.scan(Table::Deadlines, &from, PAGE)?;
+            let page = self.ctx.state.scan(table, &from, PAGE)?;
             let is_last = page.len() < PAGE;
             for (key, _) in page {
-                let (time, deadline) = Deadline::parse(&key)?;
-                if time > self.ctx.time() || work >= MAX_DEADLINES {
+                let (moment, deadline) = Deadline::parse(&key)?;
+                if moment > now || work >= MAX_DEADLINES {
                     return Ok(());
                 }
                 from = [key.as_slice(), &[0]].concat();
                 let left = MAX_DEADLINES.saturating_sub(work);
-                work = work.saturating_add(self.meet(time, deadline, key, left)?);
+                work = work.saturating_add(self.meet(deadline, moment, left)?);
             }
             if is_last {
                 return Ok(());
@@ -124,18 +133,18 @@ impl Engine<'_, '_> {
     }
 
     /// Does what is due; gives how much work it was.
-    fn meet(&mut self, time: Timestamp, deadline: Deadline, key: Vec<u8>, limit: usize) -> Result<usize, LedgerError> {
+    fn meet(&mut self, deadline: Deadline, moment: Timestamp, limit: usize) -> Result<usize, LedgerError> {
         match deadline {
             Deadline::Shard(shard) => self.advance(shard).map(|()| 1),
-            Deadline::Job(job) => self.pass_deadline(job, key).map(|()| 1),
-            Deadline::Close(job) => self.close_failed(job, key, limit),
-            Deadline::Final(job) => self.close_accepted(job, key, limit),
-            Deadline::Unbonding(node) => registry::pay(self.ctx, node, time).map(|()| 1),
+            Deadline::Job(job) => self.pass_deadline(job, moment).map(|()| 1),
+            Deadline::Close(job) => self.close_failed(job, moment, limit),
+            Deadline::Final(job) => self.close_accepted(job, moment, limit),
+            Deadline::Unbonding(node) => registry::pay(self.ctx, node, moment).map(|()| 1),
         }
     }
 
-    fn pass_deadline(&mut self, job: JobId, key: Vec<u8>) -> Result<(), LedgerError> {
-        self.ctx.state.delete(Table::Deadlines, key);
+    fn pass_deadline(&mut self, job: JobId, moment: Timestamp) -> Result<(), LedgerError> {
+        Deadline::Job(job).clear(&mut self.ctx.state, moment);
         let Some(mut job) = self.take_job(job)? else { return Ok(()) };
         if job.is_open() {
             job.fail(self.ctx, JobFailure::DeadlinePassed)?;

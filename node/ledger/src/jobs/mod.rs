@@ -50,7 +50,7 @@ use crate::{
     tables,
 };
 use valo_protocol::{
-    AccountNumber, Action, Timestamp,
+    AccountNumber, Action, Timestamp, WorkClock,
     receipt::{Made, Reason},
 };
 
@@ -82,9 +82,16 @@ pub(crate) fn has_draws(store: &dyn Store) -> Result<bool, LedgerError> {
     Ok(!store.scan(Table::Draws, &[], 1)?.is_empty())
 }
 
-/// The next deadline, at which a block is due.
-pub(crate) fn next_deadline(store: &dyn Store) -> Result<Option<Timestamp>, LedgerError> {
-    let Some((key, _)) = store.scan(Table::Deadlines, &[], 1)?.pop() else { return Ok(None) };
-    let time = tables::row_index(Table::Deadlines, key.get(..8).unwrap_or(&[]))?;
-    Ok(Some(Timestamp(time)))
+/// The next deadline, at which a block is due; `clock` is that of the last block.
+pub(crate) fn next_deadline(store: &dyn Store, clock: WorkClock) -> Result<Option<Timestamp>, LedgerError> {
+    let window = first(store, Table::Windows)?.map(|moment| clock.block_time(moment));
+    let deadline = first(store, Table::Deadlines)?;
+    Ok(window.into_iter().chain(deadline).min())
+}
+
+/// The first moment in a table of deadlines.
+fn first(store: &dyn Store, table: Table) -> Result<Option<Timestamp>, LedgerError> {
+    let Some((key, _)) = store.scan(table, &[], 1)?.pop() else { return Ok(None) };
+    let moment = tables::row_index(table, key.get(..8).unwrap_or(&[]))?;
+    Ok(Some(Timestamp(moment)))
 }

@@ -342,7 +342,7 @@ impl Engine<'_, '_> {
         }
         let stage = job.stage(shard.key.stage)?;
         let (_, tier) = self.tier(stage)?;
-        let now = self.ctx.time();
+        let now = self.ctx.work_time();
         let commit_until = now.after(pricing::commit_window(&job.contract, stage, &tier));
         let (attempt, locked) = (shard.attempt, pricing::locked_stake(shard.limit_price));
         for drawn in &selection.drawn {
@@ -367,7 +367,7 @@ impl Engine<'_, '_> {
             seed: draw::seed(&self.ctx.randomness(), shard.key, attempt),
             drawn: selection.drawn,
             passed_over: selection.passed_over,
-            commit_until,
+            commit_until: self.ctx.clock().block_time(commit_until),
         });
         shard.attempt = Attempt(attempt.0.saturating_add(1));
         shard.queued = None;

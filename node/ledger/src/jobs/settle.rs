@@ -122,9 +122,9 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// When a verdict of this block cannot be disputed any more.
+    /// When a verdict of this block cannot be disputed any more, work time.
     fn final_at(&self) -> Timestamp {
-        self.ctx.time().after(self.ctx.params().dispute_window)
+        self.ctx.work_time().after(self.ctx.params().dispute_window)
     }
 
     /// What was set aside for a shard is free again.
@@ -194,8 +194,9 @@ impl Engine<'_, '_> {
         job.record.phase_since = self.ctx.time();
         self.ctx.emit(Event::JobPhaseChanged { job: id, phase: JobPhase::Accepted });
         let overdue = job.contract.deadline.after(Duration(1));
-        self.ctx.state.delete(Table::Deadlines, Deadline::Job(id).key(overdue));
-        self.ctx.state.put(Table::Deadlines, Deadline::Final(id).key(self.final_at()), Vec::new());
+        Deadline::Job(id).clear(&mut self.ctx.state, overdue);
+        let final_at = self.final_at();
+        Deadline::Final(id).set(&mut self.ctx.state, final_at);
         Ok(())
     }
 

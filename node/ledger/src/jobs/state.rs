@@ -4,7 +4,8 @@
 //!   JobIndex      job                        -> Open(slot) | Closed(row)
 //!   ShardIndex    job stage shard            -> slot          while the shard has a row
 //!   NodeShards    node job stage shard       -> slot          from the draw until nothing more is expected of it
-//!   Deadlines     time kind key              -> nothing       one for a shard, one or two for a job
+//!   Deadlines     block time kind key        -> nothing       one or two for a job
+//!   Windows       work time kind key         -> nothing       one for a shard, one for an accepted job
 //!   Draws         height tier class job stage shard -> nothing       what is drawn from the end of that block on
 //!   Waiting              tier class job stage shard -> told?         what was tried and found no slots
 //!   ShardResults  job stage shard            -> ShardVerdict
@@ -112,7 +113,7 @@ impl Key<'_> {
     }
 }
 
-/// What ends at a deadline.
+/// What ends at a moment: windows of shards and of results in work time, everything else in block time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deadline {
     /// Something is to be done with a shard.
@@ -128,7 +129,24 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
-    pub fn key(self, time: Timestamp) -> Vec<u8> {
+    const fn table(self) -> Table {
+        match self {
+            Self::Shard(_) | Self::Final(_) => Table::Windows,
+            Self::Job(_) | Self::Close(_) | Self::Unbonding(_) => Table::Deadlines,
+        }
+    }
+
+    /// It is due at this moment, of the clock it goes by.
+    pub fn set(self, state: &mut Overlay<'_>, moment: Timestamp) {
+        state.put(self.table(), self.key(moment), Vec::new());
+    }
+
+    /// It is not due at this moment any more.
+    pub fn clear(self, state: &mut Overlay<'_>, moment: Timestamp) {
+        state.delete(self.table(), self.key(moment));
+    }
+
+    fn key(self, time: Timestamp) -> Vec<u8> {
         let (kind, rest) = match self {
             Self::Shard(shard) => (0u8, shard_key(shard)),
             Self::Job(job) => (1, job_key(job).to_vec()),
@@ -293,7 +311,7 @@ pub(crate) fn add_shard(ctx: &mut Context<'_>, record: &ShardRecord) -> Result<u
     let slot = ctx.state.fill_slot(&ShardRow::V1(record.clone()))?;
     ctx.state.put(Table::ShardIndex, shard_key(record.key), row_key(slot).to_vec());
     if let Some(moment) = verdict::due(record) {
-        ctx.state.put(Table::Deadlines, Deadline::Shard(record.key).key(moment), Vec::new());
+        Deadline::Shard(record.key).set(&mut ctx.state, moment);
     }
     Ok(slot)
 }
@@ -307,10 +325,10 @@ pub(crate) fn save_shard(ctx: &mut Context<'_>, slot: u64, before: &ShardRecord,
     if old != new {
         let deadline = Deadline::Shard(after.key);
         if let Some(moment) = old {
-            ctx.state.delete(Table::Deadlines, deadline.key(moment));
+            deadline.clear(&mut ctx.state, moment);
         }
         if let Some(moment) = new {
-            ctx.state.put(Table::Deadlines, deadline.key(moment), Vec::new());
+            deadline.set(&mut ctx.state, moment);
         }
     }
     ctx.state.put(Table::Shards, row_key(slot), encode(&ShardRow::V1(after.clone())));
@@ -319,7 +337,7 @@ pub(crate) fn save_shard(ctx: &mut Context<'_>, slot: u64, before: &ShardRecord,
 /// Frees the row of a shard. `stored` is what is in the row.
 pub(crate) fn drop_shard(ctx: &mut Context<'_>, slot: u64, stored: &ShardRecord) {
     if let Some(moment) = verdict::due(stored) {
-        ctx.state.delete(Table::Deadlines, Deadline::Shard(stored.key).key(moment));
+        Deadline::Shard(stored.key).clear(&mut ctx.state, moment);
     }
     ctx.state.delete(Table::ShardIndex, shard_key(stored.key));
     ctx.state.free_slot::<ShardRow>(slot);

@@ -76,7 +76,7 @@ pub(crate) fn submit(
         ctx.state.put(Table::ClientIds, key, job_key(job).to_vec());
     }
     let overdue = contract.deadline.after(Duration(1));
-    ctx.state.put(Table::Deadlines, Deadline::Job(job).key(overdue), Vec::new());
+    Deadline::Job(job).set(&mut ctx.state, overdue);
     for (index, stage) in (0u8..).map(StageIndex).zip(&contract.stages) {
         if matches!(stage.input, Input::None | Input::Files { .. }) {
             let (tier, _) = ctx.tier_by_name(&stage.tier)?.ok_or_else(|| Reason::NoTier(stage.tier.clone()))?;
@@ -112,11 +112,11 @@ pub(crate) fn fail(ctx: &mut Context<'_>, record: &mut JobRecord, reason: JobFai
     let job = record.job;
     if let Some(contract) = state::contract(&ctx.state, job)? {
         let overdue = contract.deadline.after(Duration(1));
-        ctx.state.delete(Table::Deadlines, Deadline::Job(job).key(overdue));
+        Deadline::Job(job).clear(&mut ctx.state, overdue);
     }
     record.phase = JobPhase::Failed(reason);
     record.phase_since = ctx.time();
     ctx.emit(Event::JobPhaseChanged { job, phase: record.phase });
-    ctx.state.put(Table::Deadlines, Deadline::Close(job).key(ctx.time()), Vec::new());
+    Deadline::Close(job).set(&mut ctx.state, ctx.time);
     Ok(())
 }

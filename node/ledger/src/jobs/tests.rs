@@ -3,5 +3,6 @@
 mod faults;
 mod life;
 mod limits;
+mod pauses;
 mod random;
 pub(crate) mod workers;

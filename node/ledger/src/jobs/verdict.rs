@@ -1,5 +1,5 @@
-//! What is to be done next with an open shard: a pure function of its row, the block's time, and whether its job is
-//! being closed.
+//! What is to be done next with an open shard: a pure function of its row, the block's work time, and whether its job
+//! is being closed. All its windows are in work time: it stands while the chain does.
 //!
 //! **Commits.** The contract's committee (r replicas, q equal answers) is drawn first. Whoever abstains or misses is
 //! replaced by a fresh draw while fewer have committed than could make a quorum; commits stay sealed

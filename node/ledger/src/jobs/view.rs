@@ -7,11 +7,12 @@ use crate::{
     tables::{self, expect_row, row_index},
 };
 use valo_protocol::{
-    AccountNumber, Amount, JobContract, Timestamp,
+    AccountNumber, Amount, Duration, JobContract, Timestamp,
     job::{Attempt, JobId, ShardIndex, ShardKey, StageIndex},
     proof::{JobRecord, ShardResult},
     registry::NodeId,
     shard::{MemberState, ShardAssignment, ShardPhase, ShardRecord, ShardRow},
+    state::ChainRecord,
     transaction::Answer,
 };
 
@@ -35,6 +36,8 @@ pub enum AssignmentState {
     Assigned {
         /// Last moment, block time.
         commit_until: Timestamp,
+        /// How long that is from the last block on, however long ago that was.
+        left: Duration,
     },
     /// To wait until reveals open.
     Committed,
@@ -53,12 +56,16 @@ pub enum AssignmentState {
 }
 
 impl AssignmentState {
-    /// What is expected of a node with this part in this shard.
-    pub fn of(shard: &ShardRecord, assignment: &ShardAssignment) -> Self {
+    /// What is expected of a node with this part in this shard, as the chain stands.
+    fn of(shard: &ShardRecord, assignment: &ShardAssignment, chain: &ChainRecord) -> Self {
+        let block_time = |moment| chain.clock.block_time(moment);
         match (assignment.state, shard.phase) {
-            (MemberState::Assigned, ShardPhase::Open) => Self::Assigned { commit_until: assignment.commit_until },
+            (MemberState::Assigned, ShardPhase::Open) => {
+                let commit_until = block_time(assignment.commit_until);
+                Self::Assigned { commit_until, left: commit_until.since(chain.time) }
+            }
             (MemberState::Committed { .. }, ShardPhase::Revealing { until }) => {
-                Self::RevealOpen { reveal_until: until }
+                Self::RevealOpen { reveal_until: block_time(until) }
             }
             (MemberState::Committed { .. }, ShardPhase::Open) => Self::Committed,
             (MemberState::Revealed { answer }, ShardPhase::Open | ShardPhase::Revealing { .. }) => {
@@ -159,6 +166,7 @@ impl View<'_> {
     /// All that is expected of a node.
     pub fn assignments(&self, node: NodeId) -> Result<Vec<Assignment>, LedgerError> {
         let prefix = node.0.to_be_bytes();
+        let chain = self.chain()?;
         let mut assignments = Vec::new();
         let mut from = prefix.to_vec();
         loop {
@@ -177,7 +185,7 @@ impl View<'_> {
                     shard,
                     attempt: own.attempt,
                     node,
-                    state: AssignmentState::of(&record, own),
+                    state: AssignmentState::of(&record, own, &chain),
                 }));
             }
         }

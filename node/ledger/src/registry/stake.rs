@@ -10,7 +10,6 @@ use crate::{
     Context, Failure, LedgerError,
     context::{add, subtract},
     jobs::Deadline,
-    store::Table,
 };
 use valo_protocol::{
     AccountNumber, Amount, Timestamp,
@@ -84,7 +83,7 @@ pub(super) fn start_unbonding(
     }
     set_parts(record, parts)?;
     ctx.unbond(amount)?;
-    ctx.state.put(Table::Deadlines, Deadline::Unbonding(node).key(until), Vec::new());
+    Deadline::Unbonding(node).set(&mut ctx.state, until);
     ctx.emit(Event::Unbonded { node, owner: record.owner, amount, until });
     Ok(())
 }
@@ -150,7 +149,7 @@ pub(crate) fn take_unbonding(
             parts.push(part);
             break;
         }
-        ctx.state.delete(Table::Deadlines, Deadline::Unbonding(node).key(part.until));
+        Deadline::Unbonding(node).clear(&mut ctx.state, part.until);
     }
     set_parts(record, parts)?;
     subtract(amount, missing)
@@ -158,7 +157,7 @@ pub(crate) fn take_unbonding(
 
 /// Pays the owner what has been unbonding long enough. The deadline that says so has come.
 pub(crate) fn pay(ctx: &mut Context<'_>, node: NodeId, deadline: Timestamp) -> Result<(), LedgerError> {
-    ctx.state.delete(Table::Deadlines, Deadline::Unbonding(node).key(deadline));
+    Deadline::Unbonding(node).clear(&mut ctx.state, deadline);
     let Some(mut record) = ctx.node(node)? else { return Ok(()) };
     let (due, parts): (Vec<Unbonding>, Vec<Unbonding>) =
         record.unbonding.iter().partition(|part| part.until == deadline);

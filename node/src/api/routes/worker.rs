@@ -50,7 +50,7 @@ async fn of_node(State(api): Shared, Path(node): Path<String>) -> Result<Json<As
 fn list(assignments: Vec<jobs::Assignment>) -> Vec<Assignment> {
     let open = assignments.into_iter().filter_map(|assignment| {
         let (state, until) = match assignment.state {
-            jobs::AssignmentState::Assigned { commit_until } => (AssignmentState::Assigned, Some(commit_until)),
+            jobs::AssignmentState::Assigned { commit_until, .. } => (AssignmentState::Assigned, Some(commit_until)),
             jobs::AssignmentState::Committed => (AssignmentState::Committed, None),
             jobs::AssignmentState::RevealOpen { reveal_until } => (AssignmentState::RevealOpen, Some(reveal_until)),
             jobs::AssignmentState::Revealed { .. } => (AssignmentState::Revealed, None),

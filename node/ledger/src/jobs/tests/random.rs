@@ -11,6 +11,7 @@ use valo_protocol::{
     proof::JobRecord,
     receipt::{Outcome, Reason},
     registry::{NodeId, NodeState},
+    time::Duration,
     transaction::AbstainReason,
 };
 
@@ -89,6 +90,11 @@ fn run(seed: u64, mut worker: impl FnMut(&mut Dice, u64) -> Character, cancels: 
         jobs.push(job);
         for _ in 0..dice.below(12) {
             network.block(vec![]);
+        }
+        if dice.below(3) == 0 {
+            // Down together, for up to ten minutes; workers come back within the time that is left to them.
+            let pause = 3_000 + dice.below(600_000);
+            network.pause(Duration(pause), Duration(dice.below((pause - 1_600).min(55_000))));
         }
         if cancels && dice.below(3) == 0 && !network.phase(job).is_over() {
             let transactions = network.chain.actions(account(ALICE), [Action::CancelJob { job }]);

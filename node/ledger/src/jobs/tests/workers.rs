@@ -128,6 +128,24 @@ impl Network {
         effects
     }
 
+    /// Everything stands still for so long, and workers need `back` after the chain to come back.
+    pub fn pause(&mut self, pause: Duration, back: Duration) {
+        let up = self.characters.clone();
+        self.characters.values_mut().for_each(|character| *character = Character::Silent);
+        let mut step = pause;
+        let until = self.time().after(pause).after(back);
+        loop {
+            let effects = self.chain.block_at(Round(0), step, vec![]);
+            self.events.extend(effects.events);
+            let left = until.since(self.time());
+            if left == Duration(0) {
+                break;
+            }
+            step = left.min(self.chain.ledger.params().idle_interval);
+        }
+        self.characters = up;
+    }
+
     /// Blocks come as they are due, at least every 50 ms of the first second after something happened.
     fn next_block_in(&self) -> Duration {
         let least = self.chain.ledger.params().min_interval;

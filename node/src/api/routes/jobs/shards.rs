@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use valo_client::types::{Page, Replica, ReplicaState, Shard, ShardState};
 use valo_ledger::{View, jobs::ShardVerdict};
 use valo_protocol::{
-    JobContract,
+    JobContract, WorkClock,
     job::{Attempt, JobId, ShardIndex, ShardKey, StageIndex, Verification},
     proof::JobRecord,
     shard::{MemberState, ShardPhase, ShardRecord},
@@ -54,9 +54,8 @@ async fn shards(
         let verdicts = view.shard_verdicts(first, limit)?;
         let verdicts: BTreeMap<(StageIndex, ShardIndex), ShardVerdict> =
             verdicts.into_iter().map(|verdict| ((verdict.result.stage, verdict.result.shard), verdict)).collect();
-        let items = keys
-            .into_iter()
-            .map(|key| shard(key, &record, &contract, rows.get(&key), verdicts.get(&(key.stage, key.shard))));
+        let told = Told { job: &record, contract: &contract, clock: view.chain()?.clock };
+        let items = keys.into_iter().map(|key| told.shard(key, rows.get(&key), verdicts.get(&(key.stage, key.shard))));
         Ok(Page { items: items.collect(), next: next.map(|key| format!("{}.{}", key.stage, key.shard)) })
     });
     Ok(Json(answer.await?))
@@ -75,63 +74,69 @@ fn keys(
     })
 }
 
-fn shard(
-    key: ShardKey,
-    job: &JobRecord,
-    contract: &JobContract,
-    row: Option<&ShardRecord>,
-    verdict: Option<&ShardVerdict>,
-) -> Shard {
-    let Verification::Replicated { replicas, quorum } = contract.verification;
-    let stage_name = contract.stage(key.stage).map(|stage| stage.name.to_string()).unwrap_or_default();
-    let drawn = row.map(|row| &*row.assignments).unwrap_or_default();
-    Shard {
-        stage: key.stage,
-        stage_name,
-        shard: key.shard,
-        state: state(key, job, row, verdict),
-        attempt: drawn.last().map(|last| last.attempt).unwrap_or(Attempt(0)),
-        // More than the contract asks for once a jury was called.
-        replicas: u8::try_from(drawn.len()).unwrap_or(u8::MAX).max(replicas),
-        quorum: row.map_or(quorum, |row| row.base.quorum),
-        assignments: drawn
-            .iter()
-            .map(|member| Replica {
-                node: member.node,
-                owner: member.owner,
-                attempt: member.attempt,
-                state: replica_state(&member.state),
-                answer: match member.state {
-                    MemberState::Revealed { answer } => Some(answer),
-                    _ => None,
-                },
-            })
-            .collect(),
-    }
+/// What shards are told from.
+struct Told<'a> {
+    job: &'a JobRecord,
+    contract: &'a JobContract,
+    clock: WorkClock,
 }
 
-fn state(key: ShardKey, job: &JobRecord, row: Option<&ShardRecord>, verdict: Option<&ShardVerdict>) -> ShardState {
-    if let Some(verdict) = verdict {
-        return match verdict.result.answer {
-            Some(answer) => ShardState::Accepted { answer },
-            None => ShardState::Failed { failure: None },
-        };
-    }
-    match row.map(|row| row.phase) {
-        Some(ShardPhase::Accepted { answer, .. }) => ShardState::Accepted { answer },
-        Some(ShardPhase::Failed { reason, .. }) => ShardState::Failed { failure: Some(reason) },
-        _ if job.phase.is_over() => ShardState::Over,
-        Some(ShardPhase::Revealing { until }) => ShardState::Revealing { reveal_until: until },
-        Some(ShardPhase::Open) => {
-            let live = row.into_iter().flat_map(|row| &row.assignments).filter(|member| member.state.is_live());
-            match live.map(|member| member.commit_until).max() {
-                Some(commit_until) => ShardState::Running { commit_until },
-                None => ShardState::Waiting,
-            }
+impl Told<'_> {
+    fn shard(&self, key: ShardKey, row: Option<&ShardRecord>, verdict: Option<&ShardVerdict>) -> Shard {
+        let Verification::Replicated { replicas, quorum } = self.contract.verification;
+        let stage_name = self.contract.stage(key.stage).map(|stage| stage.name.to_string()).unwrap_or_default();
+        let drawn = row.map(|row| &*row.assignments).unwrap_or_default();
+        Shard {
+            stage: key.stage,
+            stage_name,
+            shard: key.shard,
+            state: self.state(key, row, verdict),
+            attempt: drawn.last().map(|last| last.attempt).unwrap_or(Attempt(0)),
+            // More than the contract asks for once a jury was called.
+            replicas: u8::try_from(drawn.len()).unwrap_or(u8::MAX).max(replicas),
+            quorum: row.map_or(quorum, |row| row.base.quorum),
+            assignments: drawn
+                .iter()
+                .map(|member| Replica {
+                    node: member.node,
+                    owner: member.owner,
+                    attempt: member.attempt,
+                    state: replica_state(&member.state),
+                    answer: match member.state {
+                        MemberState::Revealed { answer } => Some(answer),
+                        _ => None,
+                    },
+                })
+                .collect(),
         }
-        None => {
-            let stage = job.stages.get(usize::from(key.stage.0));
-            if stage.is_some_and(|stage| stage.drawable.is_some()) { ShardState::Waiting } else { ShardState::Blocked }
+    }
+
+    fn state(&self, key: ShardKey, row: Option<&ShardRecord>, verdict: Option<&ShardVerdict>) -> ShardState {
+        if let Some(verdict) = verdict {
+            return match verdict.result.answer {
+                Some(answer) => ShardState::Accepted { answer },
+                None => ShardState::Failed { failure: None },
+            };
+        }
+        match row.map(|row| row.phase) {
+            Some(ShardPhase::Accepted { answer, .. }) => ShardState::Accepted { answer },
+            Some(ShardPhase::Failed { reason, .. }) => ShardState::Failed { failure: Some(reason) },
+            _ if self.job.phase.is_over() => ShardState::Over,
+            Some(ShardPhase::Revealing { until }) => {
+                ShardState::Revealing { reveal_until: self.clock.block_time(until) }
+            }
+            Some(ShardPhase::Open) => {
+                let live = row.into_iter().flat_map(|row| &row.assignments).filter(|member| member.state.is_live());
+                match live.map(|member| member.commit_until).max() {
+                    Some(until) => ShardState::Running { commit_until: self.clock.block_time(until) },
+                    None => ShardState::Waiting,
+                }
+            }
+            None => {
+                let stage = self.job.stages.get(usize::from(key.stage.0));
+                let is_drawable = stage.is_some_and(|stage| stage.drawable.is_some());
+                if is_drawable { ShardState::Waiting } else { ShardState::Blocked }
+            }
         }
     }
 }
