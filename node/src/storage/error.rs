@@ -50,7 +50,7 @@ pub enum StorageError {
         found: u32,
     },
     /// There are files, but no storage of ours.
-    #[error("{} is no storage of valo, or was only half written: {reason}; nothing was changed. Move it away to start anew", .path.display())]
+    #[error("{} is no storage of valo, or it is damaged or half written: {reason}; nothing was changed. Move it away to start anew", .path.display())]
     NotStorage {
         /// The folder.
         path: PathBuf,
