@@ -1,4 +1,5 @@
 # Valo. `make` alone lists the targets.
+# What is built selects targets of the whole workspace, never packages: dependencies then compile once (scripts/features.sh).
 # Build output is kept outside the tree, so that a fresh clone builds quickly the second time.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/valo/target
 CARGO := cargo
@@ -14,7 +15,7 @@ deps: ## install what the build needs (Debian, Ubuntu; elsewhere it names it)
 	@scripts/deps.sh
 
 build: ## build the valo binary
-	@$(CARGO) build --locked -p valo
+	@$(CARGO) build --locked --workspace --bin valo
 
 demo: build ## a network on this machine computes a real job, checks it and proves it
 	@scripts/demo.sh $(VALO)
@@ -31,8 +32,7 @@ charts: ## lint and render the Helm charts, check them against schemas and snaps
 lint: ## formatting, clippy, one build for all; generated files are held by the tests
 	@$(CARGO) fmt --all --check
 	@scripts/features.sh
-	@$(CARGO) clippy --locked --workspace --exclude valo-crds --exclude valo-operator --all-targets -- -D warnings
-	@$(CARGO) clippy --locked -p valo-crds -p valo-operator --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 fmt: ## format the code
 	@$(CARGO) fmt --all
@@ -53,11 +53,10 @@ examples: ## rebuild the WebAssembly of the examples
 	@$(MAKE) --no-print-directory -C examples all
 
 generate: ## rewrite the generated files: OpenAPI document, command line, custom resources and their chart, rights, golden vectors
-	@VALO_BLESS=1 $(CARGO) test --locked -q -p valo-protocol -p valo-ledger
-	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo --lib the_committed
-	@$(CARGO) build --locked -q -p valo-crds -p valo-operator --bin crdgen
+	@VALO_BLESS=1 $(CARGO) test --locked -q --workspace --test vectors
+	@VALO_BLESS=1 VALO_UPDATE=1 $(CARGO) test --locked -q --workspace --lib -- tests::vectors:: the_committed_
+	@$(CARGO) build --locked -q --workspace --bin crdgen
 	@$(CARGO_TARGET_DIR)/debug/crdgen
-	@VALO_UPDATE=1 $(CARGO) test --locked -q -p valo-operator the_committed_rules
 
 clean: ## remove the build output
 	@$(CARGO) clean

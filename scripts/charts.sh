@@ -57,8 +57,7 @@ done
 cmp examples/primes/primes.wasm charts/valo-cluster/files/primes.wasm || die "valo-cluster has another primes.wasm"
 cmp operator/rbac.yaml charts/valo-operator/files/rbac.yaml || die "valo-operator has other rights: make generate"
 
-# With the operator, as everywhere: by itself it would have other features, and its dependencies compile twice.
-cargo build --locked --quiet -p valo-crds -p valo-operator --bin crdgen
+cargo build --locked --quiet --workspace --bin crdgen
 "${CARGO_TARGET_DIR:-target}/debug/crdgen" --schemas "$work/schemas"
 hash=sha256:$(printf 0%.0s {1..64})
 # Their contents are held by the test of what is generated; the API server reads them in `make cluster-test`.

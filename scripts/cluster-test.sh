@@ -11,15 +11,15 @@ tests/cluster/testbed/cluster build
 built=${CARGO_TARGET_DIR:-target}/debug
 from=${VALO_PROGRAMS:-$built}
 programs=("$from/valo")
-[ -n "${VALO_PROGRAMS:-}" ] || cargo build --locked -p valo
+[ -n "${VALO_PROGRAMS:-}" ] || cargo build --locked --workspace --bin valo
 if [ -d operator ]; then
   programs+=("$from/valo-operator")
-  [ -n "${VALO_PROGRAMS:-}" ] || cargo build --locked -p valo-operator
+  [ -n "${VALO_PROGRAMS:-}" ] || cargo build --locked --workspace --bin valo-operator
 fi
 export VALO_IMAGES=${CARGO_TARGET_DIR:-target}/images
 rm -rf "$VALO_IMAGES"
 images/build "$VALO_IMAGES" "${programs[@]}"
 
 # Not through cargo, which would not wait for it after Ctrl-C.
-cargo build --locked -p valo-cluster-tests
+cargo build --locked --workspace --bin valo-cluster-tests
 exec "$built/valo-cluster-tests" "$@"

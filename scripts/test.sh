@@ -9,23 +9,18 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
-# What uses kube by itself: with it, shared dependencies would get other features and compile twice.
-node=(--workspace --exclude valo-crds --exclude valo-operator)
-
+# All with --workspace, so that every dependency compiles once: see features.sh.
 step "build"
-cargo build --locked "${node[@]}" --all-targets
-step "unit, property, golden and snapshot tests, simulator"
-cargo test --locked "${node[@]}" --exclude valo-e2e
-step "custom resources and operator"
-cargo test --locked -p valo-crds -p valo-operator
+cargo build --locked --workspace --all-targets
+step "unit, property, golden and snapshot tests, simulator, custom resources, operator"
+cargo test --locked --workspace --exclude valo-e2e
 if [ -n "${VALO_LONG:-}" ]; then
   step "hundreds of random networks with faulty workers"
-  cargo test --locked -p valo-ledger hundreds_of_seeds -- --ignored
+  cargo test --locked --workspace --lib hundreds_of_seeds -- --ignored
 fi
 step "end to end: real processes"
-# With everything selected: its dependencies are then the ones that are built already.
 networks=()
 for file in tests/e2e/tests/*.rs; do networks+=(--test "$(basename "$file" .rs)"); done
-cargo test --locked "${node[@]}" "${networks[@]}"
+cargo test --locked --workspace "${networks[@]}"
 step "examples: the committed WebAssembly is what the sources give"
 make --no-print-directory -C examples check

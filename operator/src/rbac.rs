@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use std::{fs, path::Path};
 
-    const HEADER: &str = "# Generated from operator/src/rbac.rs: `VALO_UPDATE=1 cargo test -p valo-operator rbac`.\n";
+    const HEADER: &str = "# Generated from operator/src/rbac.rs: `make generate`.\n";
 
     #[test]
     fn the_committed_rules_are_these() {

@@ -66,7 +66,7 @@ pub fn run_scenario(scenario: Scenario) -> Outcome {
     let world = World::new(scenario);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
     outcome.unwrap_or_else(|complaint| {
-        eprintln!("seed {seed} failed; run it again with: VALO_SIM_SEED={seed} cargo test -p valo-simulator seeds");
+        eprintln!("seed {seed} failed; again: VALO_SIM_SEED={seed} cargo test --workspace --test seeds seeds");
         std::panic::resume_unwind(complaint)
     })
 }

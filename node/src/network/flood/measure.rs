@@ -1,4 +1,4 @@
-//! Measurements, run by hand: `cargo test -p valo --lib measure -- --ignored --nocapture`.
+//! Measurements, run by hand: `cargo test --workspace --lib measure -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};
 
