@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every dependency compiles once: everything is built with the features that the whole workspace asks for. So what
 # builds selects targets (`--workspace --bin valo`), not packages (`-p valo`), whose own features would be fewer.
+# Only images build a package: a program that is shipped carries what it asks for itself.
 # One gap is left: where cargo builds no test it leaves dev-dependencies out. What only those ask for, a crate of tests
 # asks for in its normal dependencies.
 set -euo pipefail
