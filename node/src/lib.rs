@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod blobs;
+pub mod bounded;
 pub mod chain;
 pub mod cli;
 mod clock;

@@ -177,6 +177,30 @@ fn bad_files_need_no_network_to_be_told() {
 }
 
 #[test]
+fn files_without_end_are_told_in_one_line() {
+    let shell = Shell::new();
+    let endless: [&[&str]; 9] = [
+        &["key", "import", "alice", "/dev/zero"],
+        &["key", "generate", "alice", "--passphrase-file", "/dev/zero"],
+        &["verify", "1", "--genesis", "/dev/zero", "--endpoint", "http://127.0.0.1:1"],
+        &["genesis", "check", "/dev/zero"],
+        &["genesis", "new", "/dev/zero"],
+        &["init", "--home", "node", "--genesis", "/dev/zero"],
+        &["tx", "submit", "--file", "/dev/zero"],
+        &["job", "estimate", "/dev/zero", "--endpoint", "http://127.0.0.1:1"],
+        &["grant", "show", "/dev/zero", "--endpoint", "http://127.0.0.1:1"],
+    ];
+    for arguments in endless {
+        let line = shell.bad(arguments);
+        assert!(line.contains("/dev/zero") && line.contains("has more than"), "{arguments:?}: {line}");
+    }
+    let home = shell.path().join("node");
+    fs::create_dir(&home).unwrap();
+    let output = shell.run(&["run", "--home", home.to_str().unwrap(), "--config", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(3), "starting it again does not help");
+}
+
+#[test]
 fn wrong_usage_ends_with_two() {
     let shell = Shell::new();
     assert_eq!(shell.run(&["job", "statuss"]).status.code(), Some(2));

@@ -59,6 +59,14 @@ pub enum ClientError {
         /// What came.
         found: BlobHash,
     },
+    /// More bytes than a blob can have.
+    #[error("{what} has more than the {max} bytes of a blob")]
+    UploadTooLarge {
+        /// What was to be uploaded.
+        what: String,
+        /// The most bytes.
+        max: u64,
+    },
     /// More bytes than the caller wants to hold.
     #[error("blob {hash} has more than {max} bytes")]
     BlobTooLarge {

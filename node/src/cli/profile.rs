@@ -1,6 +1,7 @@
 //! Profiles: which node to talk to, which key to sign with, and which chain is trusted; kept in `config.yaml`
 //! of the configuration folder (`VALO_HOME`, else `valo` in the user's configuration folder).
 
+use crate::bounded::Kind;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -57,7 +58,7 @@ impl Config {
     /// Reads the configuration of a folder; an empty one when there is none.
     pub fn read(home: &Path) -> anyhow::Result<Self> {
         let path = home.join("config.yaml");
-        let text = match fs::read_to_string(&path) {
+        let text = match Kind::CONFIGURATION.text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),

@@ -10,7 +10,7 @@
 //! ```
 //! The first three are only read, and may lie elsewhere ([`Files`]): in a pod they are mounted.
 
-use crate::network::HostPort;
+use crate::{bounded::Kind, network::HostPort};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -220,7 +220,7 @@ impl DataFolder {
     /// Reads `config.yaml`.
     pub fn config(&self) -> Result<NodeConfig, ConfigError> {
         let path = self.file(self.elsewhere.config.as_ref(), "config.yaml");
-        let text = read(&path)?;
+        let text = read(&path, Kind::CONFIGURATION)?;
         // An empty file says nothing, and everything has a default.
         let text = if text.trim().is_empty() { "{}" } else { &text };
         serde_yaml::from_str(text).map_err(|error| ConfigError::Malformed { path, reason: error.to_string() })
@@ -229,7 +229,7 @@ impl DataFolder {
     /// Reads and checks `genesis.json`.
     pub fn genesis(&self) -> Result<Arc<Genesis>, ConfigError> {
         let path = self.file(self.elsewhere.genesis.as_ref(), "genesis.json");
-        let genesis: Genesis = serde_json::from_str(&read(&path)?)
+        let genesis: Genesis = serde_json::from_str(&read(&path, Kind::GENESIS)?)
             .map_err(|error| ConfigError::Malformed { path: path.clone(), reason: error.to_string() })?;
         genesis.check().map_err(|source| ConfigError::Genesis { path, source })?;
         Ok(Arc::new(genesis))
@@ -249,7 +249,7 @@ impl DataFolder {
     /// Reads `node.key`.
     pub fn key(&self) -> Result<SecretKey, ConfigError> {
         let path = self.file(self.elsewhere.key.as_ref(), "node.key");
-        let text = Zeroizing::new(read(&path)?);
+        let text = Zeroizing::new(read(&path, Kind::KEY)?);
         check_private(&path)?;
         let seed: Hash = text
             .trim()
@@ -280,8 +280,17 @@ impl DataFolder {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+fn read(path: &Path, kind: Kind) -> Result<String, ConfigError> {
+    kind.text(path).map_err(|source| {
+        let path = path.to_owned();
+        match source.kind() {
+            // The file is there, and is another than it should be.
+            io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidData => {
+                ConfigError::Malformed { path, reason: source.to_string() }
+            }
+            _ => ConfigError::Read { path, source },
+        }
+    })
 }
 
 fn check_private(path: &Path) -> Result<(), ConfigError> {

@@ -13,11 +13,18 @@ use std::{
     ops::Range,
     path::Path,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, ReadBuf},
+    sync::oneshot,
+};
 use tokio_util::io::ReaderStream;
-use valo_protocol::{BlobHash, registry::NodeId};
+use valo_protocol::{BlobHash, job::MAX_BLOB, registry::NodeId};
 
 impl Client {
     /// Uploads bytes.
@@ -25,7 +32,7 @@ impl Client {
         let contents: Bytes = contents.into();
         let expected = BlobHash::of(&contents);
         let size = contents.len().try_into().unwrap_or(u64::MAX);
-        let info = self.post_blob(contents.into(), size).await?;
+        let info = self.post_blob(contents.into(), Some(size)).await?;
         check(expected, info.hash)?;
         Ok(info)
     }
@@ -46,50 +53,50 @@ impl Client {
         &self,
         path: &Path,
         range: Range<u64>,
-        mut progress: impl FnMut(u64) + Send + 'static,
+        progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<BlobInfo, ClientError> {
         let failed = |source| ClientError::File { path: path.display().to_string(), source };
         let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
         file.seek(std::io::SeekFrom::Start(range.start)).await.map_err(failed)?;
         let size = range.end.saturating_sub(range.start);
-        let file = file.take(size);
-        let (finished, hash) = tokio::sync::oneshot::channel();
-        let mut state = Some((blake3::Hasher::new(), finished));
-        let mut sent = 0u64;
-        let stream = ReaderStream::with_capacity(file, 128 * 1024);
-        // The hash is told when the stream ends; an upload that breaks off never tells it.
-        let watched = stream.map(Some).chain(futures::stream::once(async { None })).filter_map(move |chunk| {
-            match &chunk {
-                Some(Ok(bytes)) => {
-                    if let Some((hasher, _)) = &mut state {
-                        hasher.update(bytes);
-                    }
-                    sent = sent.saturating_add(bytes.len().try_into().unwrap_or(u64::MAX));
-                    progress(sent);
-                }
-                Some(Err(_)) => state = None,
-                None => {
-                    if let Some((hasher, finished)) = state.take() {
-                        let _ = finished.send(BlobHash::from(hasher.finalize()));
-                    }
-                }
-            }
-            std::future::ready(chunk)
-        });
-        let info = self.post_blob(reqwest::Body::wrap_stream(watched), size).await?;
+        let (body, hash) = watched(file.take(size), progress);
+        let info = self.post_blob(body, Some(size)).await?;
         if let Ok(expected) = hash.await {
             check(expected, info.hash)?;
         }
         Ok(info)
     }
 
-    async fn post_blob(&self, body: reqwest::Body, size: u64) -> Result<BlobInfo, ClientError> {
+    /// Uploads what a reader gives, as a stream whose length nobody knows before its end. `what` names it in errors.
+    pub async fn upload_reader(
+        &self,
+        what: &str,
+        reader: impl AsyncRead + Send + 'static,
+        progress: impl FnMut(u64) + Send + 'static,
+    ) -> Result<BlobInfo, ClientError> {
+        let exceeded = Arc::new(AtomicBool::new(false));
+        let reader = AtMost { reader: Box::pin(reader), left: MAX_BLOB, exceeded: exceeded.clone() };
+        let (body, hash) = watched(reader, progress);
+        let answer = self.post_blob(body, None).await;
+        if exceeded.load(Ordering::Relaxed) {
+            return Err(ClientError::UploadTooLarge { what: what.to_owned(), max: MAX_BLOB });
+        }
+        let info = answer?;
+        if let Ok(expected) = hash.await {
+            check(expected, info.hash)?;
+        }
+        Ok(info)
+    }
+
+    async fn post_blob(&self, body: reqwest::Body, size: Option<u64>) -> Result<BlobInfo, ClientError> {
         let request = self
             .request(Method::POST, "v1/blobs", &Query::new())?
-            .header(header::CONTENT_TYPE, "application/octet-stream")
-            .header(header::CONTENT_LENGTH, size)
-            .body(body);
-        self.json(request).await
+            .header(header::CONTENT_TYPE, "application/octet-stream");
+        let request = match size {
+            Some(size) => request.header(header::CONTENT_LENGTH, size),
+            None => request,
+        };
+        self.json(request.body(body)).await
     }
 
     /// Whether the node itself holds a blob, and how long it is.
@@ -184,6 +191,66 @@ impl Client {
     }
 }
 
+/// A reader as the body of a request. The hash of its bytes is told when they end; an upload that breaks off never
+/// tells it. `progress` is told the bytes sent so far.
+fn watched(
+    reader: impl AsyncRead + Send + 'static,
+    mut progress: impl FnMut(u64) + Send + 'static,
+) -> (reqwest::Body, oneshot::Receiver<BlobHash>) {
+    let (finished, hash) = oneshot::channel();
+    let mut state = Some((blake3::Hasher::new(), finished));
+    let mut sent = 0u64;
+    let stream = ReaderStream::with_capacity(reader, 128 * 1024);
+    let watched = stream.map(Some).chain(futures::stream::once(async { None })).filter_map(move |chunk| {
+        match &chunk {
+            Some(Ok(bytes)) => {
+                if let Some((hasher, _)) = &mut state {
+                    hasher.update(bytes);
+                }
+                sent = sent.saturating_add(bytes.len().try_into().unwrap_or(u64::MAX));
+                progress(sent);
+            }
+            Some(Err(_)) => state = None,
+            None => {
+                if let Some((hasher, finished)) = state.take() {
+                    let _ = finished.send(BlobHash::from(hasher.finalize()));
+                }
+            }
+        }
+        std::future::ready(chunk)
+    });
+    (reqwest::Body::wrap_stream(watched), hash)
+}
+
+/// A reader that fails once it has given more bytes than it may: the body breaks off, and the node keeps nothing.
+struct AtMost<R> {
+    reader: Pin<Box<R>>,
+    left: u64,
+    exceeded: Arc<AtomicBool>,
+}
+
+impl<R: AsyncRead> AsyncRead for AtMost<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        std::task::ready!(self.reader.as_mut().poll_read(context, buffer))?;
+        let read = u64::try_from(buffer.filled().len().saturating_sub(before)).unwrap_or(u64::MAX);
+        match self.left.checked_sub(read) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(Ok(()))
+            }
+            None => {
+                self.exceeded.store(true, Ordering::Relaxed);
+                Poll::Ready(Err(std::io::ErrorKind::FileTooLarge.into()))
+            }
+        }
+    }
+}
+
 fn check(expected: BlobHash, found: BlobHash) -> Result<(), ClientError> {
     if expected == found { Ok(()) } else { Err(ClientError::WrongBlob { expected, found }) }
 }
@@ -238,5 +305,24 @@ impl Stream for BlobStream {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_without_end_is_cut_off() {
+        let read = async |length: u64| {
+            let exceeded = Arc::new(AtomicBool::new(false));
+            let reader = Box::pin(tokio::io::repeat(0).take(length));
+            let mut bytes = Vec::new();
+            let result = AtMost { reader, left: 1000, exceeded: exceeded.clone() }.read_to_end(&mut bytes).await;
+            (result.is_ok(), exceeded.load(Ordering::Relaxed))
+        };
+        assert_eq!(read(1000).await, (true, false));
+        assert_eq!(read(1001).await, (false, true));
+        assert_eq!(read(u64::MAX).await, (false, true));
     }
 }

@@ -112,7 +112,7 @@ pub fn open(path: &Path) -> Result<Opened, ReadError> {
     reader.take(MAX_DOCUMENT.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     let not_text = |reason: &str| ReadError::NotText { file: file.clone(), reason: reason.to_owned() };
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_DOCUMENT) {
-        return Err(not_text("it is longer than 4 MiB"));
+        return Err(not_text("it has more than 4 MiB, the most that one has"));
     }
     let text = String::from_utf8(bytes).map_err(|_| not_text("it is not UTF-8 text"))?;
     let document = parse(&text).map_err(|source| ReadError::Form { file: file.clone(), source })?;

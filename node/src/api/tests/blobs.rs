@@ -42,6 +42,16 @@ async fn up_and_down_as_bytes_and_as_files() {
 }
 
 #[tokio::test]
+async fn a_stream_of_unknown_length_is_a_blob_or_nothing() {
+    let node = TestNode::with(Limits { blob_bytes: 100_000, ..Limits::default() }).await;
+    let contents: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    let info = node.client.upload_reader("x", std::io::Cursor::new(contents.clone()), |_| {}).await.unwrap();
+    assert_eq!((info.hash, info.size), (BlobHash::of(&contents), 100_000));
+    node.client.upload_reader("x", tokio::io::repeat(7), |_| {}).await.unwrap_err();
+    assert_eq!(node.client.blobs(&PageRequest::first()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
 async fn other_bytes_are_noticed_and_leave_no_file() {
     let node = TestNode::start().await;
     let name = BlobHash::of(b"right");

@@ -9,10 +9,7 @@ use crate::cli::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use futures::StreamExt;
-use std::{
-    io::{Read, Write},
-    path::PathBuf,
-};
+use std::{io::Write, path::PathBuf};
 use valo_client::types::PageRequest;
 use valo_protocol::{BlobHash, job::MAX_BLOB};
 
@@ -72,14 +69,10 @@ impl Arguments {
 async fn put(context: &Context, file: PathBuf) -> anyhow::Result<()> {
     let client = context.client().await?;
     let info = if file.to_str() == Some("-") {
-        let mut contents = Vec::new();
-        let most = MAX_BLOB.saturating_add(1);
-        std::io::stdin().take(most).read_to_end(&mut contents).context("cannot read standard input")?;
-        anyhow::ensure!(
-            u64::try_from(contents.len())? <= MAX_BLOB,
-            "standard input has more than the {MAX_BLOB} bytes of a blob"
-        );
-        client.upload_bytes(contents).await?
+        let bar = Bytes::new(context.output, 0, "uploading");
+        let info = client.upload_reader("standard input", tokio::io::stdin(), bar.callback()).await?;
+        bar.finish();
+        info
     } else {
         let metadata = std::fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?;
         anyhow::ensure!(metadata.is_file(), "{} is no regular file; - reads from standard input", file.display());

@@ -1,6 +1,9 @@
 //! `valo genesis`: the document that a chain starts from. The same description gives the same bytes, everywhere.
 
-use crate::cli::{context::Context, output::Table};
+use crate::{
+    bounded::Kind,
+    cli::{context::Context, output::Table},
+};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -132,7 +135,7 @@ impl Arguments {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    Kind::GENESIS.text(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn document(path: &Path) -> anyhow::Result<Genesis> {

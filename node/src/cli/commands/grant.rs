@@ -1,6 +1,7 @@
 //! `valo grant`: an owner's signed permission for a node.
 
 use crate::{
+    bounded::Kind,
     cli::{
         context::Context,
         human,
@@ -100,18 +101,18 @@ pub fn read(path: &Path, genesis: &GenesisHash) -> anyhow::Result<SignedGrant> {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<GrantFile> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = Kind::GRANT.text(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is not a grant", path.display()))
 }
 
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let client = context.client().await?;
         match self.command {
-            Command::Create(create) => create.run(context, &client).await,
+            Command::Create(create) => create.run(context, &context.client().await?).await,
             Command::Show { file } => {
                 let grant = read_file(&file)?;
+                let client = context.client().await?;
                 let signed = SignedGrant { grant: grant.grant.clone(), signature: grant.signature };
                 let owner = client.account(grant.grant.owner).await?;
                 let verdict = if !signed.verify(&grant.genesis, &owner.key) {

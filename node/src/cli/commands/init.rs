@@ -1,6 +1,7 @@
 //! `valo init`: makes the data folder of a node.
 
 use crate::{
+    bounded::Kind,
     cli::{context::Context, output::Table},
     network::HostPort,
     node::{BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings},
@@ -105,7 +106,7 @@ impl Arguments {
 }
 
 fn read_genesis(path: &std::path::Path) -> anyhow::Result<Genesis> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = Kind::GENESIS.text(path).with_context(|| format!("cannot read {}", path.display()))?;
     let genesis: Genesis =
         serde_json::from_str(&text).with_context(|| format!("{} is not a genesis document", path.display()))?;
     genesis.check().with_context(|| format!("{} is not usable", path.display()))?;
@@ -113,7 +114,7 @@ fn read_genesis(path: &std::path::Path) -> anyhow::Result<Genesis> {
 }
 
 fn read_seed(path: &std::path::Path) -> anyhow::Result<SecretKey> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = Kind::KEY.text(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = zeroize::Zeroizing::new(text);
     let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
     hex::decode_to_slice(text.trim(), bytes.as_mut_slice())

@@ -1,8 +1,11 @@
 //! `valo tx`: transactions as they are.
 
-use crate::cli::{
-    context::{Context, FINALITY},
-    output::{Mood, Table, cell, mood},
+use crate::{
+    bounded::Kind,
+    cli::{
+        context::{Context, FINALITY},
+        output::{Mood, Table, cell, mood},
+    },
 };
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -11,7 +14,6 @@ use valo_client::types::{TransactionState, TransactionStatus};
 use valo_protocol::{
     SignedTransaction, TransactionId,
     receipt::{Made, Outcome, Receipt},
-    transaction::MAX_TRANSACTION,
 };
 
 const EXAMPLES: &str = "\
@@ -71,10 +73,7 @@ async fn submit(context: &Context, arguments: Submit) -> anyhow::Result<()> {
             hex::decode(text.trim()).map_err(|error| anyhow::anyhow!("--hex is not hexadecimal: {error}"))?
         }
         (None, Some(path)) => {
-            let length = std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-            let most = u64::try_from(MAX_TRANSACTION)?;
-            anyhow::ensure!(length <= most, "{} has {length} bytes; a transaction has at most {most}", path.display());
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?
+            Kind::TRANSACTION.bytes(&path).with_context(|| format!("cannot read {}", path.display()))?
         }
         (None, None) => bail!("say --hex or --file"),
     };

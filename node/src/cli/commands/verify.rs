@@ -1,9 +1,12 @@
 //! `valo verify`: the light check of a job's result.
 
-use crate::cli::{
-    context::Context,
-    human,
-    output::{Mood, Table, cell, mood, phase_cell, print},
+use crate::{
+    bounded::Kind,
+    cli::{
+        context::Context,
+        human,
+        output::{Mood, Table, cell, mood, phase_cell, print},
+    },
 };
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
@@ -111,7 +114,7 @@ fn tick() -> console::StyledObject<&'static str> {
 }
 
 fn genesis_file(path: &std::path::Path) -> anyhow::Result<Trust> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = Kind::GENESIS.text(path).with_context(|| format!("cannot read {}", path.display()))?;
     let genesis: Genesis =
         serde_json::from_str(&text).with_context(|| format!("{} is not a genesis document", path.display()))?;
     genesis.check().with_context(|| format!("{} is not usable", path.display()))?;

@@ -14,6 +14,7 @@ mod process;
 pub use plan::{Plan, Shape};
 pub use process::{Process, Ready};
 
+use crate::bounded::Kind;
 use crate::node::{
     BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings,
 };
@@ -232,7 +233,7 @@ fn lock(home: &Path) -> anyhow::Result<fs::File> {
 
 fn read_kept(home: &Path) -> anyhow::Result<Option<Kept>> {
     let path = home.join("shape.json");
-    let text = match fs::read_to_string(&path) {
+    let text = match Kind::CONFIGURATION.text(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let occupied = fs::read_dir(home).is_ok_and(|mut entries| entries.next().is_some());

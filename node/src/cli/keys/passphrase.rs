@@ -1,7 +1,7 @@
 //! Where passphrases come from: `--passphrase-file`, `VALO_PASSPHRASE`, or a prompt on the terminal.
 
+use crate::bounded::Kind;
 use std::{
-    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
@@ -84,7 +84,8 @@ impl Passphrases {
 
 /// The first line of a file, without its end.
 fn read_file(path: &Path) -> Result<Zeroizing<String>, PassphraseError> {
-    let text = fs::read_to_string(path)
+    let text = Kind::PASSPHRASE
+        .text(path)
         .map_err(|source| PassphraseError::File { path: path.display().to_string(), source })?;
     let text = Zeroizing::new(text);
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
@@ -100,6 +101,7 @@ fn prompt(question: &str) -> Result<Zeroizing<String>, PassphraseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_gives_its_first_line() {

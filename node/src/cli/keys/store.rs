@@ -1,6 +1,7 @@
 //! The folder of keys: one file a key, readable by its owner only.
 
 use super::file::{KeyFile, KeyFileError};
+use crate::bounded::Kind;
 use std::{
     fs,
     io::{self, Write},
@@ -130,7 +131,7 @@ pub fn read_key_file(name: &str, path: &Path) -> Result<KeyFile, StoreError> {
         io::ErrorKind::NotFound => StoreError::Missing { name: name.to_owned() },
         _ => StoreError::Disk { what: "read", path: path.display().to_string(), source },
     })?;
-    let text = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(disk("read", path))?);
+    let text = zeroize::Zeroizing::new(Kind::KEY.text(path).map_err(disk("read", path))?);
     let file = KeyFile::parse(&text).map_err(|source| StoreError::File {
         name: name.to_owned(),
         path: path.display().to_string(),
