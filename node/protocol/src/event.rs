@@ -217,7 +217,7 @@ impl JobPhase {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum JobFailure {
     /// A shard failed.
-    #[error("shard {shard} failed: {reason}")]
+    #[error("shard {shard}: {reason}")]
     Shard {
         /// Which.
         shard: ShardKey,

@@ -142,12 +142,13 @@ impl ShardStory {
 
     /// The explanation; `over` says that the job as a whole will not change any more.
     pub fn tell(mut self, stage: StageIndex, stage_name: String, shard: ShardIndex, over: bool) -> ShardExplanation {
+        let accepted = self.answer.is_some();
         for part in &mut self.answers {
             let open = matches!(part.standing, Standing::Working | Standing::Committed | Standing::Revealed);
             if open && over {
                 part.standing = Standing::NoVerdict;
             }
-            part.why = words::standing(part);
+            part.why = words::standing(part, accepted);
         }
         let summary = words::shard(&self.answers, self.answer.as_ref(), self.failure, self.decided, self.waits.last());
         ShardExplanation {
@@ -180,5 +181,35 @@ fn blank(node: NodeId, attempt: Attempt) -> AnswerExplanation {
         paid: Amount::ZERO,
         slashed: Amount::ZERO,
         fault: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use valo_protocol::{Digest, Varint, files::RunStatus, job::ShardKey};
+
+    #[test]
+    fn a_shard_that_failed_has_no_accepted_answer() {
+        let at = Moment { height: Height(7), time: Timestamp(1) };
+        let shard = ShardKey::default();
+        let mut story = ShardStory::default();
+        for (node, code) in [(1, 4), (2, 4), (3, 0)] {
+            let (node, attempt) = (NodeId(node), Attempt(0));
+            let answer = Answer { digest: Digest::default(), fuel: Varint(1), status: RunStatus::Exited(code) };
+            story.take(at, &Event::Revealed { shard, attempt, node, answer });
+        }
+        story.take(at, &Event::ShardFailed { shard, reason: ShardFailure::Status(RunStatus::Exited(4)) });
+        let told = story.tell(StageIndex(0), "one".to_owned(), ShardIndex(0), true);
+        assert_eq!(told.summary, "failed at height 7: exit code 4; node 3 differed");
+        let why: Vec<&str> = told.answers.iter().map(|part| part.why.as_str()).collect();
+        assert_eq!(
+            why,
+            [
+                "its answer is that of the quorum: exit code 4",
+                "its answer is that of the quorum: exit code 4",
+                "its answer is not that of the quorum",
+            ]
+        );
     }
 }

@@ -119,14 +119,20 @@ pub fn drawn(rank: u16, passed_over: &[(NodeId, PassedOver)]) -> String {
     text
 }
 
-/// Where a node stands, in a sentence.
-pub fn standing(part: &AnswerExplanation) -> String {
+/// Where a node stands, in a sentence. A shard that failed has no accepted answer: its quorum agreed that the program did
+/// not succeed.
+pub fn standing(part: &AnswerExplanation, accepted: bool) -> String {
     let mut text = match part.standing {
         Standing::Working => "works on it".to_owned(),
         Standing::Committed => "committed; reveals are not in yet".to_owned(),
         Standing::Revealed => "revealed; there is no verdict yet".to_owned(),
-        Standing::Agreed => "its answer is the accepted one".to_owned(),
-        Standing::Differed => "its answer is not the accepted one".to_owned(),
+        Standing::Agreed if accepted => "its answer is the accepted one".to_owned(),
+        Standing::Differed if accepted => "its answer is not the accepted one".to_owned(),
+        Standing::Agreed => match part.answer {
+            Some(answer) => format!("its answer is that of the quorum: {}", answer.status),
+            None => "its answer is that of the quorum".to_owned(),
+        },
+        Standing::Differed => "its answer is not that of the quorum".to_owned(),
         Standing::Abstained => match part.abstained {
             Some(reason) => format!("abstained: {reason}"),
             None => "abstained".to_owned(),

@@ -67,7 +67,7 @@ pub fn describe(job: &JobExplanation, in_full: bool) -> String {
     let start = job.submitted.map_or(Timestamp::default(), |moment| moment.time);
     let after = |time: Timestamp| human::span(time.since(start).into());
     let mut text = String::new();
-    line!(text, "job {} is {}: {}", job.job, phase_word(&job.phase), job.summary);
+    line!(text, "job {}: {}", job.job, job.summary);
     line!(text, "agreement: {}", job.worth);
     let phases: Vec<String> =
         job.phases.iter().map(|(moment, phase)| format!("{} at {}", phase_word(phase), after(moment.time))).collect();
