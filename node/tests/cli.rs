@@ -205,16 +205,25 @@ fn wrong_usage_ends_with_two() {
     let shell = Shell::new();
     assert_eq!(shell.run(&["job", "statuss"]).status.code(), Some(2));
     // A value that cannot be is bad input, not wrong usage: one line.
-    let values: [(&[&str], &str); 5] = [
+    let values: [(&[&str], &str); 9] = [
         (&["send", "--to", "00000001", "--", "-1"], "'-1'"),
         (&["send", "5", "--to", "nobody"], "'nobody'"),
         (&["job", "status", "first"], "'first'"),
         (&["job", "list", "--phase", "done"], "there are funded, placing"),
         (&["block", "list", "--limit", "0"], "'0'"),
+        (&["send", "-5", "--to", "00000001"], "'-5'"),
+        (&["block", "list", "--limit", "-1"], "'-1'"),
+        (&["job", "status", "-1"], "'-1' for '<JOB>': it takes a whole number"),
+        (&["node", "list", "-o", "xml"], "'xml' for '--output <FORMAT>' [possible values: table"),
     ];
     for (arguments, part) in values {
         let line = shell.bad(arguments);
         assert!(line.contains(part), "{line}");
+    }
+    for missing in [&["send", "5", "--to"][..], &["block", "list", "--limit"], &["job", "list", "-o"]] {
+        let output = shell.run(missing);
+        assert_eq!(output.status.code(), Some(2), "{missing:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("a value is required for"), "{missing:?}");
     }
     assert_eq!(shell.run(&["--version"]).status.code(), Some(0));
 }

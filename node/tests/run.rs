@@ -165,6 +165,24 @@ fn a_node_starts_in_a_pod_from_mounted_files_and_writes_its_volume_only() {
 }
 
 #[test]
+fn a_second_node_of_a_folder_is_refused_as_that() {
+    let root = mount();
+    let mut node = Running(pod(root.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let address = serves(&mut node);
+    // With the port of the first, which is what its configuration says.
+    let config = fs::read_to_string(root.path().join("config.yaml")).unwrap();
+    fs::write(root.path().join("config.yaml"), config.replace("api: 127.0.0.1:0", &format!("api: {address}"))).unwrap();
+    let output = pod(root.path()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let last = text.lines().last().unwrap_or_default();
+    let folder = root.path().join("data").display().to_string();
+    assert_eq!(last, format!("error: a node runs from {folder} already; stop it first, or name another folder"));
+    terminate(&node);
+    assert_eq!(node.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_node_that_is_told_to_stop_while_it_starts_stops_and_starts_again() {
     let root = mount();
     for _ in 0..2 {

@@ -155,7 +155,13 @@ impl Client {
         if error.is_timeout() {
             return ClientError::Timeout { endpoint };
         }
-        ClientError::Connection { endpoint, reason: innermost(error) }
+        let reason = innermost(error);
+        // What is no TLS is a message of an unknown kind to it.
+        let reason = match self.endpoint.scheme() == "https" && reason.contains("corrupt message") {
+            true => "what answers there does not speak TLS; write the address with http://".to_owned(),
+            false => reason,
+        };
+        ClientError::Connection { endpoint, reason }
     }
 }
 

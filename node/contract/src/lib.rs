@@ -7,11 +7,13 @@
 //! [`chain`] is the same for a new chain: its description, shared by `valo genesis new` and the custom resource `Network`.
 
 pub mod chain;
+mod own_words;
 pub mod quantity;
 pub mod resolve;
 mod schema;
 mod source;
 mod spec;
 
+pub use own_words::own_words;
 pub use source::{Entry, Source};
 pub use spec::*;

@@ -11,6 +11,7 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 use std::str::FromStr;
 use utoipa::IntoParams;
+use valo_contract::own_words;
 
 /// Parameters in the path.
 #[derive(Debug)]
@@ -44,7 +45,8 @@ pub fn parse<T: FromStr>(what: &str, text: &str) -> Result<T, ApiError>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error| ApiError::malformed(format!("`{text}` is not {what}: {error}")))
+    let refuse = |error: T::Err| format!("`{text}` is not {what}: {}", own_words(&error.to_string()));
+    text.parse().map_err(|error| ApiError::malformed(refuse(error)))
 }
 
 /// Reads a parameter whose error names it already.

@@ -15,6 +15,7 @@ use axum::{
 use serde_json::Value;
 use std::io;
 use valo_client::types::{PROBLEM_CONTENT_TYPE, Problem};
+use valo_contract::own_words;
 use valo_ledger::{LedgerError, StoreError};
 
 /// Why a request is not answered as asked.
@@ -178,13 +179,16 @@ impl From<PathRejection> for ApiError {
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self::malformed(lower(rejection.body_text()))
+        // "Failed to deserialize query string: limit: invalid digit found in string": the first part says nothing.
+        let text = rejection.body_text();
+        let cause = text.split_once(": ").map_or(text.as_str(), |(_, cause)| cause);
+        Self::malformed(format!("the query cannot be read: {}", own_words(cause)))
     }
 }
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        let detail = lower(rejection.body_text());
+        let detail = own_words(&lower(rejection.body_text()));
         match rejection {
             JsonRejection::MissingJsonContentType(_) => Self::media_type("application/json"),
             JsonRejection::BytesRejection(rejection) => rejection.into(),

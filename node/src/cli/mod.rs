@@ -25,10 +25,14 @@ use crate::{
     storage::StorageError,
 };
 use arguments::{Arguments, Command};
-use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::{
+    CommandFactory, FromArgMatches,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use context::Context;
 use output::Output;
 use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
+use valo_contract::own_words;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -60,10 +64,14 @@ fn bad_value(error: &clap::Error) -> Option<String> {
     if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
         return None;
     }
+    // Where a value is missing the usage is wrong.
+    if matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty()) {
+        return None;
+    }
     let text = error.render().to_string();
     let text = text.strip_prefix("error:").unwrap_or(&text);
     let about = text.split("For more information").next().unwrap_or(text);
-    Some(output::one_line(about))
+    Some(output::one_line(&own_words(&about.replace("\n  [possible values", " [possible values"))))
 }
 
 /// Exit code of a node that would fail the same way if it were started again.
@@ -73,8 +81,8 @@ const FINAL: u8 = 3;
 fn is_final(error: &anyhow::Error) -> bool {
     let signed = |error: &SignedError| error.is_final();
     error.chain().any(|cause| {
-        // A file that is not there may come.
-        cause.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::Read { .. }))
+        // A file that is not there may come, and another node may go.
+        cause.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::Read { .. } | ConfigError::InUse { .. }))
             || matches!(
                 cause.downcast_ref(),
                 Some(
@@ -93,7 +101,16 @@ fn is_final(error: &anyhow::Error) -> bool {
 fn tree(program: Option<&OsString>) -> clap::Command {
     let called = program.map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
     let name = if called.is_some_and(|name| name.starts_with("kubectl-")) { "kubectl valo" } else { "valo" };
-    Arguments::command().bin_name(name)
+    with_negative_numbers(Arguments::command()).bin_name(name)
+}
+
+/// A number below zero is a value, and a bad one where it cannot be: no flag is a digit.
+fn with_negative_numbers(tree: clap::Command) -> clap::Command {
+    tree.mut_args(|argument| match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    })
+    .mut_subcommands(with_negative_numbers)
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {

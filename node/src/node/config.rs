@@ -128,6 +128,12 @@ fn default_api() -> SocketAddr {
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Another process has the folder.
+    #[error("a node runs from {} already; stop it first, or name another folder", .path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file is missing or unreadable.
     #[error("cannot read {path}: {source}; `valo init` makes a data folder")]
     Read {
@@ -215,6 +221,19 @@ impl DataFolder {
     /// A file or folder in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Takes the folder for this process until the file is closed. The folder itself is locked: no file is left behind.
+    ///
+    /// # Errors
+    /// When another process has it. Where a file system knows no locks, the storage's own lock is what there is.
+    pub fn lock(&self) -> Result<Option<fs::File>, ConfigError> {
+        let Ok(folder) = fs::File::open(&self.path) else { return Ok(None) };
+        match folder.try_lock() {
+            Ok(()) => Ok(Some(folder)),
+            Err(fs::TryLockError::WouldBlock) => Err(ConfigError::InUse { path: self.path.clone() }),
+            Err(fs::TryLockError::Error(_)) => Ok(None),
+        }
     }
 
     /// Reads `config.yaml`.

@@ -79,7 +79,9 @@ impl Node {
         let key = folder.key()?;
         let genesis_hash = genesis.hash();
         let started = Instant::now();
-        // Taken first: a port in use is the commonest mistake, and nothing is open yet.
+        // Before the port: a second node of this folder would only be told that the port is taken.
+        parts.folder = folder.lock()?;
+        // Taken early: a port in use is the commonest mistake, and nothing is open yet.
         let listener = TcpListener::bind(config.api)
             .await
             .with_context(|| format!("cannot listen on {} for the API", config.api))?;

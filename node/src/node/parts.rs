@@ -1,7 +1,7 @@
 //! What of a node runs, and its end in the reverse order of its start.
 
 use crate::{blobs::Blobs, consensus::Consensus, mempool::Mempool, network::Network, storage::Storage};
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinSet, spawn_blocking},
@@ -20,6 +20,8 @@ pub struct NotStopped;
 /// The parts that were started so far, the node's tasks, and where the first failure is told.
 #[derive(Debug, Default)]
 pub struct Parts {
+    /// The data folder, as long as this process has it.
+    pub folder: Option<File>,
     pub storage: Option<Storage>,
     pub mempool: Option<Mempool>,
     pub network: Option<Network>,

@@ -112,8 +112,13 @@ pub fn canonical(bytes: Vec<u8>) -> Response {
 }
 
 fn missing(snapshot: &dyn Snapshot, height: Height) -> ApiError {
+    if height == Height(0) {
+        return ApiError::not_found(
+            "there is no block 0: they are counted from 1, and the first follows on the genesis",
+        );
+    }
     match snapshot.earliest_height() {
-        Ok(Some(earliest)) if height < earliest && height > Height(0) => {
+        Ok(Some(earliest)) if height < earliest => {
             ApiError::gone(format!("block {height} is no longer kept here; the first is {earliest}"))
         }
         _ => ApiError::not_found(format!("there is no block {height} yet")),

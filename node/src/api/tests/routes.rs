@@ -365,3 +365,27 @@ fn fees_are_estimated_as_the_chain_charges_them() {
         assert!(estimated.units() <= charged.units() + 200, "{action:?}: {estimated} is far above {charged}");
     }
 }
+
+#[tokio::test]
+async fn refusals_are_in_words_of_the_api() {
+    let node = TestNode::start().await;
+    let refused = [
+        ("v1/jobs?limit=many", "the query cannot be read: limit: it takes a whole number"),
+        ("v1/jobs?limt=1", "the query cannot be read: limt: unknown field `limt`"),
+        ("v1/jobs/first", "`first` is not the number of a job: it takes a whole number"),
+        ("v1/blocks/0", "there is no block 0: they are counted from 1"),
+        ("v1/blocks/99999999999999999999", "the number is too large"),
+    ];
+    for (path, words) in refused {
+        let detail = problem(&node, &format!("/{path}")).await.detail;
+        assert!(detail.contains(words), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_tls_where_there_is_none_is_told_as_that() {
+    let node = TestNode::start().await;
+    let client = valo_client::Client::new(&node.url("").replace("http://", "https://")).unwrap();
+    let error = client.status().await.unwrap_err().to_string();
+    assert!(error.ends_with("does not speak TLS; write the address with http://"), "{error}");
+}
