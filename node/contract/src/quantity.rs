@@ -228,6 +228,22 @@ pub fn in_words(span: std::time::Duration) -> String {
     }
 }
 
+/// A size for people: `512 B`, `64 KiB`, `1.5 MiB`.
+pub fn size_in_words(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0usize;
+    let mut tenths = u128::from(bytes).saturating_mul(10);
+    while tenths >= 10_240 && unit < UNITS.len().saturating_sub(1) {
+        tenths /= 1024;
+        unit = unit.saturating_add(1);
+    }
+    let name = UNITS.get(unit).copied().unwrap_or("B");
+    match tenths % 10 {
+        0 => format!("{} {name}", tenths / 10),
+        rest => format!("{}.{rest} {name}", tenths / 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

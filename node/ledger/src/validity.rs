@@ -28,10 +28,7 @@ pub fn spendable(account: &AccountRecord, params: &Parameters) -> Amount {
 
 /// The most weight that a transaction can have: messages of the protocol a block's, all others three quarters of it.
 pub fn max_weight(transaction: &SignedTransaction, params: &Parameters) -> u64 {
-    if transaction.transaction.action.is_protocol_message() {
-        return params.block_weight;
-    }
-    params.block_weight.saturating_sub(params.block_weight / 4)
+    params.max_weight(&transaction.transaction.action)
 }
 
 /// What the bytes and the weight of a transaction are worth at the present prices, also where nobody pays for them.

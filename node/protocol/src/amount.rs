@@ -30,6 +30,8 @@ pub enum AmountError {
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// What a product or a sum that does not fit is taken for: more than can exist.
+    pub const MOST: Self = Self(u64::MAX);
 
     /// An amount of `units` of 10^-9 VALO.
     pub const fn from_units(units: u64) -> Self {
@@ -67,6 +69,11 @@ impl Amount {
         }
     }
 
+    /// The sum, or [`Self::MOST`].
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// The difference, unless it were negative.
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
@@ -86,6 +93,11 @@ impl Amount {
             Some(units) => Some(Self(units)),
             None => None,
         }
+    }
+
+    /// The product with an integer, or [`Self::MOST`].
+    pub const fn saturating_mul(self, factor: u64) -> Self {
+        Self(self.0.saturating_mul(factor))
     }
 
     /// `self * numerator / denominator`, rounded down; none for a zero denominator or an overflow.

@@ -7,10 +7,12 @@
 mod check;
 mod id;
 mod price;
+mod terms;
 
 pub use check::{ContractError, is_name};
 pub use id::{Attempt, JobId, ShardIndex, ShardKey, StageIndex};
-pub use price::fuel_price;
+pub use price::{SLACK, WRONG_ANSWER, fuel_price, locked_stake};
+pub use terms::{Offer, Refusal};
 
 use crate::{
     Amount,
@@ -24,6 +26,8 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
+/// The most bytes of the name of a job.
+pub const MAX_NAME: usize = 64;
 /// The most stages of a contract.
 pub const MAX_STAGES: usize = 16;
 /// The most shards of a contract, over all stages.
@@ -44,7 +48,7 @@ pub const MAX_MEMORY: u64 = 1 << 30;
 pub struct JobContract {
     /// A name for people.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
-    pub name: BoundedString<64>,
+    pub name: BoundedString<MAX_NAME>,
     /// Stages; a stage reads only from earlier ones.
     #[cfg_attr(feature = "schema", schema(value_type = Vec<Stage>))]
     pub stages: BoundedVec<Stage, MAX_STAGES>,

@@ -61,6 +61,16 @@ pub enum Disjoint {
     Node,
 }
 
+impl Parameters {
+    /// The most weight that a transaction can have: messages of the protocol a block's, all others three quarters of it.
+    pub fn max_weight(&self, action: &Action) -> u64 {
+        if action.is_protocol_message() {
+            return self.block_weight;
+        }
+        self.block_weight.saturating_sub(self.block_weight / 4)
+    }
+}
+
 /// What each action weighs: a weight of 1,000 is about the work of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

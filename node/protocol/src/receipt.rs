@@ -3,7 +3,7 @@
 use crate::{
     AccountNumber, Amount,
     hash::TransactionId,
-    job::{ContractError, JobId, ShardKey},
+    job::{ContractError, JobId, ShardKey, WRONG_ANSWER},
     registry::{MAX_UNBONDING, NodeId, NodeState, TierId, TierName},
     time::{Height, Timestamp},
 };
@@ -145,7 +145,7 @@ pub enum Reason {
     },
     /// A shard could cost more than the stake behind a slot answers for.
     #[error(
-        "a shard of stage `{stage}` may cost {price} VALO; 25 times that is more than the stake of {stake} VALO behind a slot: lower its fuel"
+        "a shard of stage `{stage}` may cost {price} VALO; {WRONG_ANSWER} times that is more than the stake of {stake} VALO behind a slot: lower its fuel"
     )]
     ShardTooDear {
         /// Name of the stage.

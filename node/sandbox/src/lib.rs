@@ -60,6 +60,7 @@ mod ticker;
 mod wasi;
 
 pub use failure::{Detail, LocalFailure, SetupError, SubmitError};
+pub use module::Inspector;
 pub use pool::RunHandle;
 pub use request::{InputFile, Limits, Log, ModuleSource, OutputFile, RunOutput, RunRequest, Source, World};
 pub use sandbox::{Sandbox, SandboxConfig};

@@ -62,7 +62,7 @@ impl Sandbox {
     /// one that wasmtime does not know.
     pub fn new(config: &SandboxConfig) -> Result<Sandbox, SetupError> {
         let engine = engine::build(config.cache_directory.as_deref())?;
-        let linker = link(&engine).map_err(|error| SetupError::Engine { reason: format!("{error:#}") })?;
+        let linker = link(&engine)?;
         let modules = ModuleCache::new(&engine, linker, config.modules);
         let ticker = Ticker::start(engine)?;
         let pool = Pool::new(config.threads, config.queue)?;
@@ -88,8 +88,9 @@ impl Sandbox {
     }
 }
 
-fn link(engine: &Engine) -> wasmtime::Result<Linker<crate::state::State>> {
+/// WASI, for modules of this engine.
+pub(crate) fn link(engine: &Engine) -> Result<Linker<crate::state::State>, SetupError> {
     let mut linker = Linker::new(engine);
-    wasi::define(&mut linker)?;
+    wasi::define(&mut linker).map_err(|error| SetupError::Engine { reason: format!("{error:#}") })?;
     Ok(linker)
 }

@@ -62,9 +62,10 @@ pub async fn validate(job: Arc<JobContract>, found: Found) -> Result<Checked, Er
         Ok(read) => read,
         Err(wrong) => return Ok(Checked::Wrong(wrong)),
     };
-    let checked = plan.contract(now).and_then(|contract| price::check(&contract, now, &parameters, &tiers));
-    if let (Ok(()), Some(message)) = (&checked, price::too_few(plan.draft(), &parameters, &tiers)) {
-        return Ok(Checked::Waits(Waits::new("TooFewWorkers", message)));
+    let market = price::market(now, &parameters, &tiers);
+    let checked = plan.contract(now).and_then(|contract| market.check(&contract));
+    if let (Ok(()), Some(few)) = (&checked, market.too_few(plan.draft())) {
+        return Ok(Checked::Waits(Waits::new("TooFewWorkers", few.to_string())));
     }
     Ok(match checked {
         Ok(()) => Checked::Ready(Box::new(Ready { chain, key, plan, folder })),

@@ -5,7 +5,10 @@ use crate::{
     error::ClientError,
     types::{Job, JobExplanation, JobFilter, JobResults, JobSummary, Page, PageRequest, Shard, ShardLogs},
 };
-use valo_protocol::job::{JobContract, JobId, ShardKey};
+use valo_protocol::{
+    AccountNumber,
+    job::{JobContract, JobId, ShardKey},
+};
 
 impl Client {
     /// Jobs, newest first.
@@ -14,10 +17,25 @@ impl Client {
         if let Some(submitter) = filter.submitter {
             query.push(("submitter", submitter.to_string()));
         }
+        if let Some(client_id) = &filter.client_id {
+            query.push(("clientId", client_id.clone()));
+        }
         if let Some(phase) = filter.phase {
             query.push(("phase", phase.to_string()));
         }
         self.get("v1/jobs", &query).await
+    }
+
+    /// The job that an account submitted by an id of its own, if it did.
+    pub async fn job_by_client_id(
+        &self,
+        submitter: AccountNumber,
+        client_id: [u8; 16],
+    ) -> Result<Option<JobId>, ClientError> {
+        let filter =
+            JobFilter { submitter: Some(submitter), client_id: Some(hex::encode(client_id)), ..JobFilter::default() };
+        let page = self.jobs(&filter, &PageRequest::limited(1)).await?;
+        Ok(page.items.first().map(|job| job.id))
     }
 
     /// A job.

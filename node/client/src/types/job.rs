@@ -202,6 +202,9 @@ pub struct JobFilter {
     /// Only those of this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<AccountNumber>,
+    /// Only the one that this account submitted by this id of its own (32 hexadecimal characters).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// Only those in this phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PhaseName>,

@@ -2,7 +2,7 @@
 //! their files; only small generated blobs are held in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     fs::File,
     io::{self, Read, Seek},
@@ -78,6 +78,28 @@ impl Blob {
     }
 }
 
+impl Blob {
+    /// Its bytes, as far as there are no more than so many; none if there are.
+    pub fn read(&self, most: u64) -> Result<Option<Vec<u8>>, BlobError> {
+        if self.size > most {
+            return Ok(None);
+        }
+        let (path, range) = match &self.contents {
+            Contents::Bytes(bytes) => return Ok(Some(bytes.clone())),
+            Contents::File { path, range } => (path, range),
+        };
+        let failed = |source| BlobError::Read { path: path.display().to_string(), source };
+        let mut file = File::open(path).map_err(failed)?;
+        file.seek(io::SeekFrom::Start(range.start)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.take(self.size).read_to_end(&mut bytes).map_err(failed)?;
+        if BlobHash::of(&bytes) != self.hash {
+            return Err(BlobError::Changed(path.display().to_string()));
+        }
+        Ok(Some(bytes))
+    }
+}
+
 impl fmt::Debug for Blob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Blob({} of {} bytes: {})", self.hash.short(), self.size, self.label)
@@ -98,7 +120,7 @@ impl fmt::Debug for Contents {
 pub struct Blobs {
     order: Vec<BlobHash>,
     uploads: BTreeMap<BlobHash, Blob>,
-    references: BTreeSet<BlobHash>,
+    references: BTreeMap<BlobHash, Option<String>>,
 }
 
 impl Blobs {
@@ -110,9 +132,14 @@ impl Blobs {
         }
     }
 
-    /// Notes one that the network should have.
+    /// Notes one that the network must have for a field of the document to mean anything.
+    pub fn need(&mut self, hash: BlobHash, field: &str) {
+        self.references.insert(hash, Some(field.to_owned()));
+    }
+
+    /// Notes one that the network should have by the word of the document, which says its length.
     pub fn refer(&mut self, hash: BlobHash) {
-        self.references.insert(hash);
+        self.references.entry(hash).or_default();
     }
 
     /// To be uploaded, in order.
@@ -120,8 +147,14 @@ impl Blobs {
         self.order.iter().filter_map(|hash| self.uploads.get(hash))
     }
 
-    /// Named by digest, and not among the uploads.
-    pub fn references(&self) -> impl Iterator<Item = &BlobHash> {
-        self.references.iter().filter(|hash| !self.uploads.contains_key(hash))
+    /// One to be uploaded.
+    pub fn upload(&self, hash: &BlobHash) -> Option<&Blob> {
+        self.uploads.get(hash)
+    }
+
+    /// Named by digest, and not among the uploads; with the field that needs it, if one does.
+    pub fn references(&self) -> impl Iterator<Item = (&BlobHash, Option<&str>)> {
+        let named = self.references.iter().filter(|(hash, _)| !self.uploads.contains_key(hash));
+        named.map(|(hash, field)| (hash, field.as_deref()))
     }
 }

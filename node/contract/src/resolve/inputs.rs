@@ -89,6 +89,12 @@ impl Inputs<'_> {
     }
 
     fn items(&self, field: &str, entries: &[Entry]) -> Result<Vec<Item>, FieldError> {
+        if entries.is_empty() {
+            return Err(FieldError::new(
+                field,
+                "it names no file; a stage that reads none has no input, and says shards: N",
+            ));
+        }
         let mut items = Vec::new();
         let mut seen = BTreeSet::new();
         for entry in entries {

@@ -10,11 +10,13 @@ mod document;
 mod inputs;
 mod plan;
 mod split;
+mod terms;
 
 pub use crate::{Deadline, Source, quantity};
 pub use blobs::{Blob, BlobError, Blobs, Contents};
 pub use document::{Document, Metadata};
 pub use plan::{Plan, digests_without_size, plan};
+pub use terms::{Market, OfferedTier};
 
 use std::{
     fmt::Display,
@@ -62,7 +64,7 @@ pub enum ReadError {
         reason: String,
     },
     /// It is not of the form of a job contract.
-    #[error("{file}: {source}")]
+    #[error("{file}: {}", crate::own_words(&.source.to_string()))]
     Form {
         /// Which file.
         file: String,

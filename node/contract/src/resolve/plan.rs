@@ -13,8 +13,8 @@ use valo_protocol::{
     Amount, BlobHash, Duration, JobContract, Timestamp, Varint,
     bytes::{BoundedString, BoundedVec},
     job::{
-        ContractError, Input, MAX_SHARDS, MAX_STAGES, Merge, OnFailure, Program, Stage, StageIndex, Verification,
-        is_name,
+        ContractError, Input, MAX_NAME, MAX_SHARDS, MAX_STAGES, Merge, OnFailure, Program, Stage, StageIndex,
+        Verification, is_name,
     },
 };
 
@@ -53,6 +53,7 @@ pub fn plan(document: &Document, folder: &Path, sizes: &BTreeMap<BlobHash, u64>)
     if document.kind != KIND {
         return Err(FieldError::new("kind", format!("`{}` is not a {KIND}", document.kind)));
     }
+    check_name(&document.metadata.name).map_err(|reason| FieldError::new("metadata.name", reason))?;
     let spec = &document.spec;
     if spec.stages.is_empty() || spec.stages.len() > MAX_STAGES {
         return Err(FieldError::new(
@@ -186,7 +187,7 @@ impl Planner<'_> {
     fn module(&mut self, field: &str, wasm: &WasmSpec) -> Result<BlobHash, FieldError> {
         let path = match &wasm.module {
             Source::Blob(hash) => {
-                self.blobs.refer(*hash);
+                self.blobs.need(*hash, field);
                 return Ok(*hash);
             }
             Source::Path(path) => self.inputs.folder.join(path),
@@ -228,7 +229,7 @@ impl Planner<'_> {
             let (Some(bytes), Some(shards)) = (input.shard_bytes, spec.shards) else {
                 return Err(FieldError::new(field, "with a manifest, say `shardBytes` here and `shards` beside it"));
             };
-            self.blobs.refer(*manifest);
+            self.blobs.need(*manifest, &format!("{field}.manifest"));
             return Ok((Input::Files { manifest: *manifest, shard_bytes: bytes.0 }, shards));
         }
         if spec.shards == Some(0) {
@@ -306,6 +307,21 @@ impl Planner<'_> {
             at = at.and_then(reads);
         }
         format!("`{name}` comes later; put it before this stage")
+    }
+}
+
+/// Refuses a name of a job that people could not tell from another, or not type.
+fn check_name(name: &str) -> Result<(), String> {
+    // Characters that show nothing, or turn what stands around them.
+    let unseen = |letter: char| matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let refuse = |reason: &str| Err(format!("the name of the job {reason}"));
+    match name {
+        "" => Err("the job has no name".to_owned()),
+        _ if name.len() > MAX_NAME => refuse(&format!("has {} bytes; {MAX_NAME} are allowed", name.len())),
+        _ if name.trim() != name => refuse("begins or ends with a blank"),
+        _ if name.chars().any(char::is_control) => refuse("holds control characters"),
+        _ if name.chars().any(unseen) => refuse("holds characters that cannot be seen"),
+        _ => Ok(()),
     }
 }
 

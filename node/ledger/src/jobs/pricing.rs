@@ -1,29 +1,23 @@
 //! What a shard costs, how long it may take, and how much stake answers for it. Pure arithmetic: products
 //! that do not fit saturate, so that an absurd limit is refused for its price and never wraps.
 
+pub use valo_protocol::job::locked_stake;
 use valo_protocol::{
     Amount, Duration,
-    job::{Input, JobContract, Program, Stage, fuel_price},
+    job::{Input, JobContract, Program, SLACK, Stage, fuel_price},
     registry::Tier,
     shard::ShardRecord,
 };
 
-/// A wrong answer costs this many times the price of the shard. With one answer in ten checked and a chance of
-/// 0.8 to be caught, lying pays only from 11.5 times the price down: 25 leaves a margin of two.
-pub const WRONG_ANSWER: u64 = 25;
 /// Neither answering nor abstaining costs this many times the price of the shard.
 pub const MISSED: u64 = 2;
-/// What does not fit is this much.
-const MOST: Amount = Amount::from_units(u64::MAX);
 
 /// Bytes that a worker fetches in a second at least.
 const FETCH_RATE: u64 = 4 * 1024 * 1024;
-/// For whatever is not fetching or running.
-const SLACK: u64 = 5_000;
 
 /// Price of one replica of a shard of `stage` at its limit, at the tier's price of a unit.
 pub fn limit_price(stage: &Stage, unit_price: Amount) -> Amount {
-    stage.limit_price(unit_price).unwrap_or(MOST)
+    stage.limit_price(unit_price).unwrap_or(Amount::MOST)
 }
 
 /// Whether a program is paid by what it used: fuel (wasm) is, seconds (container) are paid as reserved.
@@ -34,7 +28,7 @@ pub const fn is_metered(program: &Program) -> bool {
 /// Price of one replica that used `fuel`.
 pub fn used_price(shard: &ShardRecord, fuel: u64) -> Amount {
     if shard.metered {
-        fuel_price(shard.unit_price, fuel).unwrap_or(MOST).min(shard.limit_price)
+        fuel_price(shard.unit_price, fuel).unwrap_or(Amount::MOST).min(shard.limit_price)
     } else {
         shard.limit_price
     }
@@ -42,27 +36,15 @@ pub fn used_price(shard: &ShardRecord, fuel: u64) -> Amount {
 
 /// A multiple of an amount; the largest there is when it does not fit.
 pub fn times(amount: Amount, factor: u64) -> Amount {
-    amount.checked_mul(factor).unwrap_or(MOST)
-}
-
-/// Stake that is locked for one replica until the shard is final.
-pub fn locked_stake(limit_price: Amount) -> Amount {
-    times(limit_price, WRONG_ANSWER)
+    amount.saturating_mul(factor)
 }
 
 /// How long a worker of `tier` has from the draw to its commit: input bytes / 4 MiB/s + 2 x the limit at the tier's
 /// speed + 5 s.
 pub fn commit_window(contract: &JobContract, stage: &Stage, tier: &Tier) -> Duration {
     let fetch = input_bytes(contract, stage).saturating_mul(1000).div_ceil(FETCH_RATE);
-    let run = match &stage.program {
-        Program::Wasm { fuel, .. } => {
-            let milliseconds =
-                u128::from(fuel.0).saturating_mul(1000).div_ceil(u128::from(tier.fuel_per_second.max(1)));
-            u64::try_from(milliseconds).unwrap_or(u64::MAX)
-        }
-        Program::Container { seconds, .. } => u64::from(*seconds).saturating_mul(1000),
-    };
-    Duration(fetch.saturating_add(run.saturating_mul(2)).saturating_add(SLACK))
+    let run = stage.limit_time(tier).0;
+    Duration(fetch.saturating_add(run.saturating_mul(2)).saturating_add(SLACK.0))
 }
 
 /// The most bytes a shard of `stage` may have to fetch.

@@ -25,7 +25,7 @@ pub(crate) fn submit(
     client_id: Option<[u8; 16]>,
     contract: &JobContract,
 ) -> Result<Made, Failure> {
-    let client_key = client_id.map(|id| [&submitter.index().to_be_bytes()[..], &id].concat());
+    let client_key = client_id.map(|id| client_key(submitter, &id));
     if let Some(key) = &client_key
         && let Some(job) = ctx.store().get(Table::ClientIds, key)?
     {
@@ -85,6 +85,11 @@ pub(crate) fn submit(
         }
     }
     Ok(Made::Job(job))
+}
+
+/// Where the job of a submission is found.
+pub(crate) fn client_key(submitter: AccountNumber, client_id: &[u8; 16]) -> Vec<u8> {
+    [&submitter.index().to_be_bytes()[..], client_id].concat()
 }
 
 /// What is decided in a block is drawn with the randomness of the block after the next: it is fixed after the decision.

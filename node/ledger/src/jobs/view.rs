@@ -1,6 +1,9 @@
 //! Typed reads of jobs, for the API and the worker.
 
-use super::state::{self, Location, OpenJob, ShardVerdict};
+use super::{
+    state::{self, Location, OpenJob, ShardVerdict},
+    submit,
+};
 use crate::{
     LedgerError, View,
     store::{Store, Table},
@@ -77,6 +80,16 @@ impl AssignmentState {
 }
 
 impl View<'_> {
+    /// The job that an account submitted by an id of its own, if it did.
+    pub fn job_by_client_id(
+        &self,
+        submitter: AccountNumber,
+        client_id: &[u8; 16],
+    ) -> Result<Option<JobId>, LedgerError> {
+        let found = self.store.get(Table::ClientIds, &submit::client_key(submitter, client_id))?;
+        found.map(|job| Ok(JobId(row_index(Table::ClientIds, &job)?))).transpose()
+    }
+
     /// A job and where its row is.
     pub fn job(&self, job: JobId) -> Result<Option<(JobRecord, Location)>, LedgerError> {
         state::job(self.store, job)

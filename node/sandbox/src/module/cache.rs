@@ -102,21 +102,21 @@ impl ModuleCache {
         let checked = check(&bytes)?;
         let module = Module::new(&self.engine, &checked.bytes)
             .map_err(|error| LocalFailure::Compiler { reason: format!("{error:#}") })?;
-        let instance = self.link(&module)?;
+        let instance = link(&self.linker, &module)?;
         tracing::debug!(hash = %source.hash, bytes = bytes.len(), took = ?started.elapsed(), "compiled a module");
         Ok(Compiled { instance, facts: checked.facts })
     }
+}
 
-    /// All imports are functions of WASI's module; some may have another name or type than WASI's.
-    fn link(&self, module: &Module) -> Result<InstancePre<State>, Refusal> {
-        self.linker.instantiate_pre(module).map_err(|error| {
-            match error.downcast_ref::<wasmtime::UnknownImportError>() {
-                Some(unknown) => {
-                    Detail::MissingImport { module: unknown.module().to_string(), name: unknown.name().to_string() }
-                }
-                None => Detail::InvalidModule { reason: printable(&format!("{error:#}")) },
+/// All imports are functions of WASI's module; some may have another name or type than WASI's.
+pub(super) fn link(linker: &Linker<State>, module: &Module) -> Result<InstancePre<State>, Refusal> {
+    linker.instantiate_pre(module).map_err(|error| {
+        match error.downcast_ref::<wasmtime::UnknownImportError>() {
+            Some(unknown) => {
+                Detail::MissingImport { module: unknown.module().to_string(), name: unknown.name().to_string() }
             }
-            .into()
-        })
-    }
+            None => Detail::InvalidModule { reason: printable(&format!("{error:#}")) },
+        }
+        .into()
+    })
 }

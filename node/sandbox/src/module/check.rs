@@ -23,7 +23,7 @@ pub(super) struct Checked {
     pub(super) facts: Facts,
 }
 
-const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+pub(super) const HEADER: &[u8] = b"\0asm\x01\0\0\0";
 const WASM_PAGE: u64 = 1 << 16;
 
 mod id {
@@ -233,6 +233,9 @@ impl Copy {
             let export = export.map_err(|error| invalid(&error))?;
             if export.name.starts_with(RESERVED_PREFIX) {
                 return Err(refuse(format!("it exports {:?}; names in {RESERVED_PREFIX:?} are reserved", export.name)));
+            }
+            if export.name == "memory" && export.kind == ExternalKind::Memory {
+                self.facts.exports_memory = true;
             }
             if export.name == "_start" && export.kind == ExternalKind::Func {
                 self.has_command = self.is_plain_function(export.index);

@@ -11,10 +11,12 @@
 mod cache;
 mod check;
 mod encode;
+mod inspect;
 mod meter;
 mod work;
 
 pub(crate) use cache::{Compiled, ModuleCache, Refusal};
+pub use inspect::Inspector;
 
 /// Whole modules longer than this are refused.
 pub(crate) const MAXIMUM_MODULE_BYTES: u64 = 32 << 20;
@@ -47,4 +49,6 @@ pub(crate) struct Facts {
     pub(crate) memory_bytes: u64,
     pub(crate) table_elements: u64,
     pub(crate) has_start: bool,
+    /// Whether there is a memory by the name that WASI looks for.
+    pub(crate) exports_memory: bool,
 }

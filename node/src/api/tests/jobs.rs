@@ -107,6 +107,13 @@ async fn jobs_are_listed_by_submitter_and_phase() {
     let others = JobFilter { submitter: Some(account(1)), ..JobFilter::default() };
     assert_eq!(list(others, PageRequest::first()).await.0, [0u64; 0]);
     assert_eq!(last, JobId(4));
+    let (of_mine, id) = (account(0), [0x5a; 16]);
+    assert_eq!(node.client.job_by_client_id(of_mine, id).await.unwrap(), None);
+    let contract = node.contract(vec![stage("one", Input::None, 1)]);
+    node.session(0).await.submit(Action::SubmitJob { client_id: Some(id), contract }).await.unwrap();
+    node.block();
+    assert_eq!(node.client.job_by_client_id(of_mine, id).await.unwrap(), Some(JobId(5)));
+    assert_eq!(node.client.job_by_client_id(account(1), id).await.unwrap(), None, "an id is its account's");
     for path in ["v1/jobs/0", "v1/jobs/9/contract", "v1/jobs/9/shards", "v1/jobs/9/results", "v1/jobs/9/explain"] {
         let status = super::http().get(node.url(&format!("/{path}"))).send().await.unwrap().status();
         assert_eq!(status.as_u16(), 404, "{path}");
@@ -115,6 +122,8 @@ async fn jobs_are_listed_by_submitter_and_phase() {
         "v1/jobs/x",
         "v1/jobs?phase=done",
         "v1/jobs?submitter=x",
+        "v1/jobs?clientId=5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
+        "v1/jobs?submitter=00000000&clientId=5a",
         "v1/jobs/1/shards?from=x",
         "v1/jobs/1/explain?from=0.x",
     ] {

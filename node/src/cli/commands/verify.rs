@@ -113,7 +113,8 @@ fn tick() -> console::StyledObject<&'static str> {
     console::style("✓").green()
 }
 
-fn genesis_file(path: &std::path::Path) -> anyhow::Result<Trust> {
+/// Reads a genesis document to trust.
+pub fn genesis_file(path: &std::path::Path) -> anyhow::Result<Trust> {
     let text = Kind::GENESIS.text(path).with_context(|| format!("cannot read {}", path.display()))?;
     let genesis: Genesis =
         serde_json::from_str(&text).with_context(|| format!("{} is not a genesis document", path.display()))?;

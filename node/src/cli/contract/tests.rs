@@ -25,6 +25,7 @@ fn folder() -> tempfile::TempDir {
     fs::write(at("notes.txt"), "no module").unwrap();
     fs::write(at("data.bin"), format!("{}\n", "x".repeat(99)).repeat(10)).unwrap();
     fs::write(at("empty.bin"), "").unwrap();
+    fs::write(at("large.bin"), "x".repeat(100_001)).unwrap();
     fs::create_dir(at("texts")).unwrap();
     for name in ["a.txt", "b.txt", "c.txt", ".hidden.txt"] {
         fs::write(at("texts").join(name), name).unwrap();
@@ -140,7 +141,7 @@ fn inputs_can_be_named_for_each_shard_and_by_digest() {
     ));
     let trees = trees(&plan, &contract, 0);
     assert_eq!(trees.iter().map(paths).collect::<Vec<_>>(), [vec!["texts/a.txt"], vec!["b/x", "data.bin"]]);
-    assert_eq!(plan.blobs.references().collect::<Vec<_>>(), [&digest]);
+    assert_eq!(plan.blobs.references().map(|(hash, _)| hash).collect::<Vec<_>>(), [&digest]);
     assert_eq!(contract.stages[0].on_failure, OnFailure::Retry(2));
     assert_eq!(contract.verification, valo_protocol::job::Verification::Replicated { replicas: 5, quorum: 3 });
     assert_eq!(contract.tip.to_string(), "0.5");
@@ -179,6 +180,10 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("another kind", document("", "").replace("JobContract", "Deployment")),
         ("another version", document("", "").replace("v1alpha1", "v9")),
         ("name that a terminal obeys", document("", "").replace("name: test", r#"name: "a\e[2J""#)),
+        ("name of nothing", document("", "").replace("name: test", r#"name: """#)),
+        ("name with a blank", document("", "").replace("name: test", r#"name: " test""#)),
+        ("name that turns", document("", "").replace("name: test", r#"name: "a\u202eb""#)),
+        ("very long name", document("", "").replace("name: test", &format!("name: {}", "n".repeat(65)))),
         ("unknown field of spec", document("", "colour: red")),
         ("unknown field of a stage", document("replica: 3", "")),
         ("unknown field of wasm", document("wasm: {module: program.wasm, ram: 1Gi}", "")),
@@ -187,6 +192,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("negative budget", document("", "budget: -5")),
         ("a tip above the budget", document("", "tip: 6")),
         ("no unit", document("", "deadline: 10")),
+        ("more replicas than a byte", document("", "verification: {replicas: 300}")),
         ("wrong unit of time", document("", "deadline: 10min")),
         ("past deadline", document("", "deadline: 2020-01-01T00:00:00Z")),
         ("no time at all", document("", "deadline: 0s")),
@@ -207,6 +213,9 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("missing file", document("input: {file: missing.bin}", "")),
         ("folder for a file", document("input: {file: texts}", "")),
         ("nothing matches", document("input: {files: [\"texts/*.csv\"]}", "")),
+        ("no file", document("input: {files: []}", "")),
+        ("a shard without a file", document("input: {shards: [[data.bin], []]}", "")),
+        ("a shard for each byte of much", document("input: {file: large.bin, split: {bytes: 1}}", "")),
         ("bad pattern", document("input: {files: [\"texts/[a.txt\"]}", "")),
         ("pattern for one file", document("input: {file: \"texts/*.txt\"}", "")),
         ("two kinds of input", document("input: {file: data.bin, stage: one}", "")),

@@ -66,11 +66,13 @@ fn contract_of(snapshot: &dyn Snapshot, job: JobId) -> Result<JobContract, ApiEr
 
 /// Which jobs.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 struct JobsQuery {
     /// Only those of this account (a number).
     submitter: Option<String>,
+    /// Only the one that `submitter` submitted by this id of its own (32 hexadecimal characters).
+    client_id: Option<String>,
     /// Only those in this phase: funded, placing, running, accepted, final, failed.
     phase: Option<String>,
     /// The number to start at, downwards.
@@ -86,11 +88,19 @@ async fn jobs(State(api): Shared, Query(query): Query<JobsQuery>) -> Result<Json
         query.submitter.as_deref().map(|text| parse("an account", text)).transpose()?;
     let phase: Option<PhaseName> = query.phase.as_deref().map(|text| parse("a phase", text)).transpose()?;
     let limit = page_size(query.limit, MAX_PAGE)?;
+    let submission = query.client_id.as_deref().map(|text| submission(submitter, text)).transpose()?;
     let answer = api.read(move |snapshot| {
         let view = View::new(snapshot);
         let mut items = Vec::new();
         let newest = view.next_job()?.0.saturating_sub(1).min(query.from.unwrap_or(u64::MAX));
-        let oldest = newest.saturating_sub(EXAMINED);
+        let (newest, oldest) = match submission {
+            None => (newest, newest.saturating_sub(EXAMINED)),
+            // There is one, or none; it may be far from the newest.
+            Some((submitter, id)) => match view.job_by_client_id(submitter, &id)? {
+                Some(job) if job.0 <= newest => (job.0, job.0.saturating_sub(1)),
+                _ => return Ok(Page { items, next: None }),
+            },
+        };
         let mut number = newest;
         while number > oldest && items.len() < limit {
             if let Some((record, _)) = view.job(JobId(number))? {
@@ -103,9 +113,19 @@ async fn jobs(State(api): Shared, Query(query): Query<JobsQuery>) -> Result<Json
             }
             number -= 1;
         }
-        Ok(Page { items, next: (number > 0).then(|| number.to_string()) })
+        let next = (number > 0 && submission.is_none()).then(|| number.to_string());
+        Ok(Page { items, next })
     });
     Ok(Json(answer.await?))
+}
+
+/// Reads what names a submission: an id means nothing without its account.
+fn submission(submitter: Option<AccountNumber>, text: &str) -> Result<(AccountNumber, [u8; 16]), ApiError> {
+    let mut id = [0u8; 16];
+    hex::decode_to_slice(text, &mut id)
+        .map_err(|_| ApiError::malformed(format!("`{text}` is not a client id: it takes 32 hexadecimal characters")))?;
+    let submitter = submitter.ok_or_else(|| ApiError::malformed("`clientId` goes with `submitter`"))?;
+    Ok((submitter, id))
 }
 
 fn summary(record: &JobRecord, contract: Option<&JobContract>) -> JobSummary {

@@ -1,9 +1,9 @@
 //! What a job costs at most, and whether the network can take it: everything that is known before it is signed.
 
+use super::modules;
 use crate::cli::{
     context::Context,
-    contract::{self, FieldError, Opened, Plan},
-    human,
+    contract::{self, FieldError, Market, OfferedTier, Opened, Plan},
     output::{Table, cell},
 };
 use clap::Args;
@@ -14,14 +14,8 @@ use valo_client::{
     fees::FeeSchedule,
     types::{ParametersInForce, TierInfo},
 };
-use valo_protocol::{
-    Action, Amount, JobContract, Timestamp,
-    job::{Program, Stage, Verification},
-    registry::Runtime,
-};
+use valo_protocol::{Action, Amount, JobContract, Timestamp, job::Verification};
 
-/// Stake must cover this many times the price of a shard.
-const STAKE_FACTOR: u64 = 25;
 /// `valo job estimate`
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -80,13 +74,14 @@ impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         let client = context.client().await?;
-        let prepared = prepare(context, &client, self.file).await?;
+        let (opened, plan) = read(&client, self.file).await?;
+        let prepared = prepare(context, &client, opened, plan).await?;
         context.output.show(&prepared.estimate, || prepared.estimate.table())
     }
 }
 
-/// Reads a document and its files, and holds it against the state of the network.
-pub async fn prepare(context: &Context, client: &Client, file: PathBuf) -> anyhow::Result<Prepared> {
+/// Reads a document and its files. The network is asked for the lengths of blobs only.
+pub async fn read(client: &Client, file: PathBuf) -> anyhow::Result<(Opened, Plan)> {
     // Files first: what is wrong with them needs no network to be said.
     let opened = tokio::task::spawn_blocking(move || contract::open(&file)).await??;
     let mut sizes = BTreeMap::new();
@@ -95,36 +90,45 @@ pub async fn prepare(context: &Context, client: &Client, file: PathBuf) -> anyho
             sizes.insert(digest, info.size);
         }
     }
-    let (opened, plan) = tokio::task::spawn_blocking(move || {
+    let read = tokio::task::spawn_blocking(move || {
         let plan = contract::plan(&opened.document, &opened.folder, &sizes).map_err(|error| opened.at(error))?;
         Ok::<_, contract::ReadError>((opened, plan))
-    })
-    .await??;
+    });
+    Ok(read.await??)
+}
+
+/// Holds what was read against the state of the network.
+pub async fn prepare(context: &Context, client: &Client, opened: Opened, plan: Plan) -> anyhow::Result<Prepared> {
     let now = context.status(client).await?.time;
     let contract = plan.contract(now).map_err(|error| opened.at(error))?;
     let (parameters, tiers) = (client.parameters().await?, client.tiers().await?.items);
     let estimate = estimate(&contract, now, &parameters, &tiers).map_err(|error| opened.at(error))?;
+    modules::check(client, &opened, &plan).await?;
     Ok(Prepared { opened, plan, estimate })
 }
 
 /// Prices a contract, and refuses what the chain would refuse, with the field that says so.
-pub fn estimate(
+pub fn estimate<'a>(
     contract: &JobContract,
     now: Timestamp,
-    parameters: &ParametersInForce,
-    tiers: &[TierInfo],
+    parameters: &'a ParametersInForce,
+    tiers: &'a [TierInfo],
 ) -> Result<Estimate, FieldError> {
+    let offered = |info: &'a TierInfo| OfferedTier { tier: &info.tier, nodes: info.nodes, owners: info.owners };
+    let market = Market { now, parameters: &parameters.parameters, tiers: tiers.iter().map(offered).collect() };
+    market.check(contract)?;
+    if let Some(error) = market.too_few(contract) {
+        return Err(error);
+    }
     let Verification::Replicated { replicas, .. } = contract.verification;
     let too_dear = || FieldError::new("spec.stages", "it would cost more than can exist");
-    let (mut stages, mut at_limits, mut least) = (Vec::new(), Amount::ZERO, contract.tip);
-    for (index, stage) in contract.stages.iter().enumerate() {
-        let tier = check_stage(&format!("spec.stages[{index}]"), stage, replicas, tiers)?;
-        let each = stage.limit_price(tier.tier.price).ok_or_else(too_dear)?;
-        check_stake(&format!("spec.stages[{index}]"), stage, each, tier)?;
+    let (mut stages, mut at_limits) = (Vec::new(), Amount::ZERO);
+    for stage in &contract.stages {
+        let price = market.tier(&stage.tier).map(|offered| offered.tier.price).unwrap_or_default();
+        let each = stage.limit_price(price).ok_or_else(too_dear)?;
         let shard = each.checked_mul(u64::from(replicas)).ok_or_else(too_dear)?;
         let total = shard.checked_mul(u64::from(stage.shards)).ok_or_else(too_dear)?;
         at_limits = at_limits.checked_add(total).ok_or_else(too_dear)?;
-        least = least.checked_add(shard).ok_or_else(too_dear)?;
         stages.push(StageEstimate {
             name: stage.name.to_string(),
             tier: stage.tier.to_string(),
@@ -134,85 +138,10 @@ pub fn estimate(
             total,
         });
     }
-    if contract.budget < least {
-        return Err(FieldError::new(
-            "spec.budget",
-            format!("{} VALO does not cover one shard of each stage at its limit, {least} VALO", contract.budget),
-        ));
-    }
-    let longest = parameters.parameters.max_job_time;
-    if contract.deadline > now.after(longest) {
-        let longest = human::span(longest.into());
-        return Err(FieldError::new("spec.deadline", format!("a job on this network may take {longest} at most")));
-    }
     let action = Action::SubmitJob { client_id: Some([0; 16]), contract: contract.clone() };
     let schedule = FeeSchedule::from(parameters);
     let (fee, max_fee) = schedule.fee(&action).zip(schedule.max_fee(&action)).ok_or_else(too_dear)?;
     Ok(Estimate { stages, at_limits, tip: contract.tip, escrow: contract.budget, fee, max_fee })
-}
-
-fn check_stage<'a>(
-    field: &str,
-    stage: &Stage,
-    replicas: u8,
-    tiers: &'a [TierInfo],
-) -> Result<&'a TierInfo, FieldError> {
-    let tier = tiers.iter().find(|tier| tier.tier.name == stage.tier).ok_or_else(|| {
-        let names: Vec<&str> = tiers.iter().map(|tier| tier.tier.name.as_str()).collect();
-        FieldError::new(
-            format!("{field}.tier"),
-            format!("there is no tier `{}`; there are: {}", stage.tier, names.join(", ")),
-        )
-    })?;
-    let (runtime, program) = match &stage.program {
-        Program::Wasm { .. } => (Runtime::Wasm, "wasm"),
-        Program::Container { .. } => (Runtime::Container, "container"),
-    };
-    if tier.tier.runtime != runtime {
-        return Err(FieldError::new(
-            format!("{field}.tier"),
-            format!("tier `{}` does not run a {program}", stage.tier),
-        ));
-    }
-    if stage.memory > tier.tier.memory {
-        return Err(FieldError::new(
-            format!("{field}.{program}.memory"),
-            format!(
-                "a slot of tier `{}` has {}, not {}",
-                stage.tier,
-                human::size(tier.tier.memory),
-                human::size(stage.memory)
-            ),
-        ));
-    }
-    if tier.owners < u32::from(replicas) {
-        return Err(FieldError::new(
-            "spec.verification.replicas",
-            format!(
-                "tier `{}` has {}; {replicas} replicas are asked for",
-                stage.tier,
-                human::plural(tier.owners, "independent worker")
-            ),
-        ));
-    }
-    Ok(tier)
-}
-
-fn check_stake(field: &str, stage: &Stage, each: Amount, tier: &TierInfo) -> Result<(), FieldError> {
-    let stake = tier.tier.stake_per_slot;
-    if each.checked_mul(STAKE_FACTOR).is_some_and(|exposure| exposure <= stake) {
-        return Ok(());
-    }
-    let limit = match &stage.program {
-        Program::Wasm { .. } => "wasm.fuel",
-        Program::Container { .. } => "container.seconds",
-    };
-    Err(FieldError::new(
-        format!("{field}.{limit}"),
-        format!(
-            "a shard may cost {each} VALO; {STAKE_FACTOR} times that is more than the {stake} VALO of stake behind a slot: lower it"
-        ),
-    ))
 }
 
 impl Estimate {

@@ -34,7 +34,7 @@ impl Arguments {
             true => Some(client.account(context.public_key()?).await?.number),
             false => self.submitter,
         };
-        let filter = JobFilter { submitter, phase: self.phase };
+        let filter = JobFilter { submitter, phase: self.phase, ..JobFilter::default() };
         let jobs = collect(self.limit, None, |page| {
             let (client, filter) = (client.clone(), filter.clone());
             async move { client.jobs(&filter, &page).await }

@@ -6,6 +6,7 @@ mod explain;
 mod list;
 mod logs;
 mod merge;
+mod modules;
 mod result;
 mod status;
 mod submit;

@@ -1,7 +1,7 @@
 //! `valo job submit`: from a YAML file to a job on the chain.
 
 use super::{
-    estimate::{Prepared, prepare},
+    estimate::{Prepared, prepare, read},
     watch,
 };
 use crate::cli::{
@@ -17,12 +17,8 @@ use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use std::path::PathBuf;
-use valo_client::Client;
-use valo_protocol::{
-    Action, Amount, JobContract, TransactionId,
-    job::JobId,
-    receipt::{Made, Receipt},
-};
+use valo_client::{Client, types::Account};
+use valo_protocol::{Action, Amount, JobContract, TransactionId, job::JobId, receipt::Made};
 
 /// Uploads at a time.
 const PARALLEL_UPLOADS: usize = 4;
@@ -61,7 +57,7 @@ Defaults: fuel 1G, memory 64Mi, output 8Mi, merge folders, retention 24h.
 Examples:
   valo job submit examples/wordcount/job.yaml --watch
   valo job submit -f job.yaml --yes -o json
-  valo job submit job.yaml --client-id 00112233445566778899aabbccddeeff   repeated: one job";
+  valo job submit job.yaml --client-id 00112233445566778899aabbccddeeff   repeated: one job, and no fee";
 
 /// `valo job submit`
 #[derive(Debug, Args)]
@@ -92,7 +88,9 @@ struct Submitted {
     /// Whether the same client id had made it before.
     existing: bool,
     client_id: String,
-    transaction: TransactionId,
+    /// None where the job was there, and nothing was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<TransactionId>,
     fee: Amount,
     escrow: Amount,
 }
@@ -100,11 +98,24 @@ struct Submitted {
 impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let file = self.file.or(self.file_flag).context("name the job's YAML file")?;
-        let client_id = client_id(self.client_id.as_deref())?;
+        let file = self.file.as_ref().or(self.file_flag.as_ref()).context("name the job's YAML file")?.clone();
+        let given = self.client_id.as_deref().map(client_id).transpose()?;
         let client = context.client().await?;
-        let prepared = prepare(context, &client, file).await?;
-        can_pay(context, &client, &prepared).await?;
+        if let Some(path) = &self.verify {
+            verify::genesis_file(path)?;
+        }
+        let (opened, plan) = read(&client, file).await?;
+        let account = account(context, &client).await?;
+        if let Some(id) = given
+            && let Some(job) = client.job_by_client_id(account.number, id).await?
+        {
+            same_contract(&client, job, id, plan.draft()).await?;
+            let name = plan.draft().name.to_string();
+            return self.submitted_before(context, &client, job, id, &name, plan.draft().budget).await;
+        }
+        let client_id = given.map_or_else(random_id, Ok)?;
+        let prepared = prepare(context, &client, opened, plan).await?;
+        can_pay(&account, &prepared)?;
         if context.output.format == Format::Table && !context.output.quiet {
             context.output.note(prepared.estimate.table());
         }
@@ -122,45 +133,70 @@ impl Arguments {
         let (receipt, made) = session.perform(action, FINALITY).await?;
         let (job, existing) = match made {
             Made::Job(job) => (job, false),
+            // Somebody submitted it meanwhile.
             Made::ExistingJob(job) => {
-                let before = client.job_contract(job).await?;
-                // A deadline that is a span is another moment each time.
-                let same = JobContract { deadline: before.deadline, ..wanted.clone() } == before;
-                ensure!(same, "client id {id_text} names job {job}, which has another contract: take another one");
+                same_contract(&client, job, client_id, &wanted).await?;
                 (job, true)
             }
             other => bail!("the chain answered a job with {other:?}"),
         };
-        answer(
-            context,
-            &receipt,
-            Submitted {
-                job,
-                existing,
-                client_id: id_text,
-                transaction: receipt.transaction,
-                fee: receipt.fee,
-                escrow: prepared.estimate.escrow,
-            },
-            &wanted.name,
-            self.watch,
-        )?;
+        let (height, fee) = (receipt.height, receipt.fee);
+        let line = match existing {
+            true => {
+                format!("job {job} ({}) was submitted before; finding that out cost a fee of {fee} VALO", wanted.name)
+            }
+            false => format!("job {job} ({}) submitted in block {height}, for a fee of {fee} VALO", wanted.name),
+        };
+        let submitted = Submitted {
+            job,
+            existing,
+            client_id: id_text,
+            transaction: Some(receipt.transaction),
+            fee,
+            escrow: prepared.estimate.escrow,
+        };
+        self.finish(context, &client, &submitted, &line).await
+    }
+
+    /// The same submission again: the job is there, and nothing is sent or paid.
+    async fn submitted_before(
+        self,
+        context: &Context,
+        client: &Client,
+        job: JobId,
+        id: [u8; 16],
+        name: &str,
+        escrow: Amount,
+    ) -> anyhow::Result<()> {
+        let line = format!("job {job} ({name}) was submitted before; no transaction was made");
+        let client_id = hex::encode(id);
+        let submitted = Submitted { job, existing: true, client_id, transaction: None, fee: Amount::ZERO, escrow };
+        self.finish(context, client, &submitted, &line).await
+    }
+
+    /// Answers, and follows the job as far as was asked for.
+    async fn finish(self, context: &Context, client: &Client, submitted: &Submitted, line: &str) -> anyhow::Result<()> {
+        answer(context, submitted, line, self.watch)?;
         if self.watch {
-            watch::follow(context, &client, job).await?;
+            watch::follow(context, client, submitted.job).await?;
         }
         match self.verify {
-            Some(genesis) => verify::Arguments::from_genesis(job, genesis).run(context).await,
+            Some(genesis) => verify::Arguments::from_genesis(submitted.job, genesis).run(context).await,
             None => Ok(()),
         }
     }
 }
 
-fn answer(context: &Context, receipt: &Receipt, submitted: Submitted, name: &str, watched: bool) -> anyhow::Result<()> {
-    let (job, height, fee) = (submitted.job, receipt.height, receipt.fee);
-    let line = match submitted.existing {
-        true => format!("job {job} ({name}) was submitted before; finding that out cost a fee of {fee} VALO"),
-        false => format!("job {job} ({name}) submitted in block {height}, for a fee of {fee} VALO"),
-    };
+/// Refuses an id that was used for something else.
+async fn same_contract(client: &Client, job: JobId, id: [u8; 16], wanted: &JobContract) -> anyhow::Result<()> {
+    let before = client.job_contract(job).await?;
+    // A deadline that is a span is another moment each time.
+    let same = JobContract { deadline: before.deadline, ..wanted.clone() } == before;
+    ensure!(same, "client id {} names job {job}, which has another contract: take another one", hex::encode(id));
+    Ok(())
+}
+
+fn answer(context: &Context, submitted: &Submitted, line: &str, watched: bool) -> anyhow::Result<()> {
     // With --watch, the answer of the command is the end of the job.
     match (watched, context.output.format) {
         (true, Format::Table) => print(line),
@@ -169,30 +205,35 @@ fn answer(context: &Context, receipt: &Receipt, submitted: Submitted, name: &str
             Ok(())
         }
         (false, _) => {
-            context.output.show(&submitted, || format!("{line}\nfollow it with: valo job watch {}", submitted.job))
+            context.output.show(submitted, || format!("{line}\nfollow it with: valo job watch {}", submitted.job))
         }
     }
 }
 
-fn client_id(given: Option<&str>) -> anyhow::Result<[u8; 16]> {
+fn client_id(text: &str) -> anyhow::Result<[u8; 16]> {
     let mut id = [0u8; 16];
-    match given {
-        Some(text) => hex::decode_to_slice(text, &mut id)
-            .map_err(|_| anyhow::anyhow!("`{text}` is not a client id: it takes 32 hexadecimal characters"))?,
-        None => {
-            getrandom::fill(&mut id).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?
-        }
-    }
+    hex::decode_to_slice(text, &mut id)
+        .map_err(|_| anyhow::anyhow!("`{text}` is not a client id: it takes 32 hexadecimal characters"))?;
     Ok(id)
 }
 
-/// Says early that the account cannot pay.
-async fn can_pay(context: &Context, client: &Client, prepared: &Prepared) -> anyhow::Result<()> {
+fn random_id() -> anyhow::Result<[u8; 16]> {
+    let mut id = [0u8; 16];
+    getrandom::fill(&mut id).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?;
+    Ok(id)
+}
+
+/// The account of the key in use.
+async fn account(context: &Context, client: &Client) -> anyhow::Result<Account> {
     let key = context.public_key()?;
-    let account = match client.account(key).await {
-        Err(error) if error.is_not_found() => return Err(no_account(&key)),
-        account => account?,
-    };
+    match client.account(key).await {
+        Err(error) if error.is_not_found() => Err(no_account(&key)),
+        account => Ok(account?),
+    }
+}
+
+/// Says early that the account cannot pay.
+fn can_pay(account: &Account, prepared: &Prepared) -> anyhow::Result<()> {
     let estimate = &prepared.estimate;
     let needed = estimate.escrow.checked_add(estimate.max_fee).context("the budget is more than can exist")?;
     ensure!(
@@ -207,7 +248,8 @@ async fn can_pay(context: &Context, client: &Client, prepared: &Prepared) -> any
 /// Uploads what the node does not have.
 async fn upload(context: &Context, client: &Client, prepared: &Prepared) -> anyhow::Result<()> {
     let blobs = &prepared.plan.blobs;
-    for hash in blobs.references() {
+    // What a field needs was looked for before; of the others the document says that they are there.
+    for (hash, _) in blobs.references().filter(|(_, field)| field.is_none()) {
         if client.blob_info(*hash).await?.is_none() {
             context
                 .output

@@ -70,7 +70,7 @@ fn the_price_is_shown_before_anything_is_signed() {
 #[test]
 fn what_the_chain_would_refuse_is_refused_with_its_field() {
     type Change = fn(&mut serde_json::Value);
-    let cases: [(&str, Change); 6] = [
+    let cases: [(&str, Change); 9] = [
         ("budget too small", |value| value["budget"] = "0.05".into()),
         ("unknown tier", |value| value["stages"][1]["tier"] = "huge".into()),
         ("too much memory for the tier", |value| value["stages"][0]["memory"] = (512u64 << 20).into()),
@@ -78,6 +78,15 @@ fn what_the_chain_would_refuse_is_refused_with_its_field() {
             value["verification"] = json!({"replicated": {"replicas": 5, "quorum": 3}});
         }),
         ("too dear for the stake", |value| value["stages"][0]["program"]["wasm"]["fuel"] = 900_000_000_000u64.into()),
+        ("no time", |value| value["deadline"] = (NOW.0 + 1).into()),
+        ("less time than the work takes", |value| {
+            value["deadline"] = (NOW.0 + 60_000).into();
+            value["stages"][0]["program"]["wasm"]["fuel"] = 7_000_000_000u64.into();
+        }),
+        ("more shards than a block takes", |value| {
+            value["stages"][0]["shards"] = 50_000.into();
+            value["stages"][1]["shards"] = 50_000.into();
+        }),
         ("too late a deadline", |value| value["deadline"] = (NOW.0 + 8 * 86_400_000).into()),
     ];
     let lines: Vec<String> = cases
@@ -88,6 +97,17 @@ fn what_the_chain_would_refuse_is_refused_with_its_field() {
         })
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_most_shards_are_those_that_a_block_takes() {
+    let with = |shards: u64| contract(|value| value["stages"].as_array_mut().unwrap()[0]["shards"] = shards.into());
+    let parameters = parameters().parameters;
+    let first = |contract: &JobContract| u64::from(contract.total_shards() - contract.stages[1].shards);
+    let large = with(90_000);
+    let most = large.too_many_shards(&parameters).unwrap() - (u64::from(large.total_shards()) - first(&large));
+    assert_eq!(with(most).too_many_shards(&parameters), None);
+    assert!(with(most + 1).too_many_shards(&parameters).is_some());
 }
 
 fn job(phase: serde_json::Value) -> Job {
@@ -111,7 +131,7 @@ fn explanation() -> JobExplanation {
     let moment = |after: u64| json!({"height": 120 + after / 100, "time": NOW.0 + after});
     let answer = |node: u32, standing: &str, why: &str, paid: &str, slashed: &str| json!({"node": node, "owner": "0000000A", "attempt": 0, "standing": standing, "why": why, "paid": paid, "slashed": slashed});
     serde_json::from_value(json!({
-        "job": 7, "phase": "accepted", "summary": "all 16 shards are accepted", "disjoint": "owner",
+        "job": 7, "phase": "accepted", "summary": "`digits`: 16 shards, 2 stages; accepted after 4.2 s.", "disjoint": "owner",
         "worth": "replicas of a shard have different owners", "submitted": moment(0),
         "phases": [[moment(0), {"phase": "funded"}], [moment(4200), {"phase": "accepted"}]],
         "paid": "0.125", "slashed": "0.4", "refunded": "0",
