@@ -245,6 +245,8 @@ impl<R: AsyncRead> AsyncRead for AtMost<R> {
             }
             None => {
                 self.exceeded.store(true, Ordering::Relaxed);
+                // Who fails has read nothing.
+                buffer.set_filled(before);
                 Poll::Ready(Err(std::io::ErrorKind::FileTooLarge.into()))
             }
         }
