@@ -9,10 +9,9 @@ use crate::{
     scenario::Scenario,
 };
 use valo_protocol::{
-    AccountNumber, Amount, Duration, Genesis, Parameters, SecretKey, Timestamp,
+    AccountNumber, Amount, Genesis, SecretKey, Timestamp,
     bytes::{BoundedString, BoundedVec},
     genesis::{GenesisAccount, GenesisNode},
-    params::Preset,
     registry::{NodeRole, TierId},
 };
 
@@ -61,19 +60,12 @@ pub fn genesis(scenario: &Scenario) -> Genesis {
         role: NodeRole::Worker { tier: TierId(worker.tier), slots: worker.slots },
         stake: Amount::from_units(valo(100).units() * u64::from(worker.slots)),
     });
-    let parameters = Parameters {
-        min_interval: Duration(20),
-        idle_interval: Duration(400),
-        epoch: Duration(1500),
-        dispute_window: Duration(3000),
-        ..Parameters::preset(Preset::Dev)
-    };
     Genesis {
         version: Genesis::VERSION,
         chain: BoundedString::new("simulation").unwrap_or_default(),
         time: Timestamp(1_700_000_000_000),
         fully_connected: false,
-        parameters,
+        parameters: scenario.parameters.clone(),
         accounts: BoundedVec::new(accounts.collect()).unwrap_or_default(),
         tiers: BoundedVec::new((0..market.tiers).map(market::tier).collect()).unwrap_or_default(),
         nodes: BoundedVec::new(validators.chain(workers).collect()).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 mod jobs;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Micros, Scenario};
 use jobs::Jobs;
 use malachitebft_core_consensus::SignedConsensusMsg;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,9 @@ pub struct Judge {
     decided: BTreeMap<Height, (BlockId, Hash)>,
     sets: BTreeSet<Hash>,
     signed: BTreeMap<(usize, u8, u64, u32), Vec<u8>>,
+    last: Option<Micros>,
+    /// The longest time from a block to the next.
+    pub longest: Micros,
     /// Blocks decided in a later round than the first.
     pub late: usize,
     /// Transactions in blocks.
@@ -51,6 +54,8 @@ impl Judge {
             decided: BTreeMap::new(),
             sets: BTreeSet::new(),
             signed: BTreeMap::new(),
+            last: None,
+            longest: 0,
             late: 0,
             transactions: 0,
             faults: 0,
@@ -70,7 +75,7 @@ impl Judge {
     }
 
     /// A node finalized a block and has it on its disk.
-    pub fn finalized(&mut self, node: usize, block: &FinalizedBlock, state: Hash, disk: &MemoryDisk) {
+    pub fn finalized(&mut self, now: Micros, node: usize, block: &FinalizedBlock, state: Hash, disk: &MemoryDisk) {
         let height = block.certificate.height;
         let verdict = block.certificate.verify(&self.genesis, &block.validators);
         self.hold(verdict.is_ok(), || format!("node {node} holds a bad certificate at height {height}: {verdict:?}"));
@@ -92,6 +97,8 @@ impl Judge {
             }
             None => {
                 self.decided.insert(height, (block.id, state));
+                let last = self.last.replace(now).unwrap_or(now);
+                self.longest = self.longest.max(now.saturating_sub(last));
                 self.sets.insert(block.validators.hash());
                 let registry = valo_ledger::registry::audit(disk);
                 self.hold(registry.is_ok(), || format!("after height {height} the registry: {registry:?}"));

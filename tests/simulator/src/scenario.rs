@@ -1,6 +1,10 @@
 //! What goes wrong, and when: drawn from the seed.
 
 use crate::{market::Market, random::Random};
+use valo_protocol::{
+    Duration,
+    params::{Parameters, Preset},
+};
 
 /// Microseconds of virtual time.
 pub type Micros = u64;
@@ -14,6 +18,8 @@ const MILLI: Micros = 1_000;
 pub struct Scenario {
     /// The seed of everything.
     pub seed: u64,
+    /// The rules of the chain.
+    pub parameters: Parameters,
     /// Stakes of the validators in VALO.
     pub stakes: Vec<u64>,
     /// One that signs two things where it may sign one.
@@ -75,8 +81,16 @@ impl Scenario {
                 None => random.below(400),
             })
             .collect();
+        let parameters = Parameters {
+            min_interval: Duration(20),
+            idle_interval: Duration(400),
+            epoch: Duration(1500),
+            dispute_window: Duration(3000),
+            ..Parameters::preset(Preset::Dev)
+        };
         let scenario = Self {
             seed,
+            parameters,
             stakes,
             two_faced,
             max_delay: [2, 20, 80, 200][random.index(4)] * MILLI,
@@ -123,6 +137,23 @@ impl Scenario {
         // A clock that is far behind would be one fault, and who is down while the set changes another.
         scenario.skew = scenario.skew.iter().map(|skew| skew % 400).collect();
         scenario
+    }
+
+    /// One of four is down for most of a minute, nothing else goes wrong, and nobody has anything to do: as `valo dev` is.
+    pub fn one_dead(seed: u64) -> Self {
+        let (start, calm) = (2 * SECOND, 60 * SECOND);
+        let dead = usize::try_from(seed % 4).unwrap_or(0);
+        Self {
+            parameters: Parameters::preset(Preset::Dev),
+            stakes: vec![10; 4],
+            max_delay: 20 * MILLI,
+            falls: vec![(start, calm, dead)],
+            skew: vec![0; 4],
+            transactions: 0,
+            calm,
+            market: Market::default(),
+            ..Self::of(seed).peaceful()
+        }
     }
 
     /// Whether a message from one node to another passes at a time.

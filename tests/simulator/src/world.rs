@@ -42,6 +42,8 @@ pub struct Outcome {
     pub blocks: u64,
     /// Of these in a later round than the first.
     pub late: usize,
+    /// The longest virtual time from a block to the next.
+    pub longest: Micros,
     /// Transactions in blocks.
     pub transactions: usize,
     /// Proofs of faults found.
@@ -187,6 +189,7 @@ impl World {
             trace: self.trace.finalize().to_hex().to_string(),
             blocks: self.judge.height().0,
             late: self.judge.late,
+            longest: self.judge.longest,
             transactions: self.judge.transactions,
             faults: self.judge.faults,
             falls: self.falls,
@@ -293,7 +296,7 @@ impl World {
                     self.open.retain(|open| open.id(&genesis) != id);
                 }
                 let disk = self.machines[node].disk.clone();
-                self.judge.finalized(node, &block, state, &disk);
+                self.judge.finalized(self.now, node, &block, state, &disk);
                 self.wake_workers(node);
             }
             Output::Faults(faults) => self.judge.faults(&self.keys, &faults),

@@ -8,7 +8,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use valo_simulator::{Outcome, Scenario, run};
+use valo_simulator::{Outcome, Scenario, run, run_scenario};
 
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -62,6 +62,19 @@ fn seeds() {
     assert!(outcomes.len() < 20 || sum(|outcome| outcome.faults as u64) > 0);
     let (accepted, failed) = (sum(|outcome| outcome.accepted as u64), sum(|outcome| outcome.failed as u64));
     assert!(outcomes.len() < 20 || (accepted > 0 && failed > 0 && sum(|outcome| outcome.slashed as u64) > 0));
+}
+
+/// In virtual time: that of a machine that is busy with something else says nothing.
+#[test]
+fn with_one_dead_of_four_no_block_is_later_than_one_and_a_half_seconds() {
+    let outcomes: Vec<Outcome> = (1..=8).map(|seed| run_scenario(Scenario::one_dead(seed))).collect();
+    let longest = outcomes.iter().map(|outcome| outcome.longest).max();
+    let sum = |part: fn(&Outcome) -> u64| outcomes.iter().map(part).sum::<u64>();
+    let (blocks, late) = (sum(|outcome| outcome.blocks), sum(|outcome| outcome.late as u64));
+    println!("one dead of four: {blocks} blocks, {late} in a later round, longest gap {longest:?} microseconds");
+    // The dead one had its turn: it was waited for.
+    assert!(late > 0);
+    assert!(longest < Some(1_500_000), "{longest:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use valo_protocol::{
     job::Input,
 };
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 const START: EventId = EventId { height: Height(0), index: 0 };
 
 async fn next(stream: &mut EventStream) -> EventRecord {

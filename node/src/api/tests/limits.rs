@@ -78,12 +78,12 @@ async fn who_sends_nothing_is_let_go() {
     let mut header = TcpStream::connect(node.address).await.unwrap();
     header.write_all(b"GET /v1/sta").await.unwrap();
     let mut answer = String::new();
-    tokio::time::timeout(Duration::from_secs(5), header.read_to_string(&mut answer)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), header.read_to_string(&mut answer)).await.unwrap().unwrap();
     let mut body = TcpStream::connect(node.address).await.unwrap();
     let start = "POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 100\r\n\r\nabc";
     body.write_all(start.as_bytes()).await.unwrap();
     let mut answer = vec![0u8; 2048];
-    let read = tokio::time::timeout(Duration::from_secs(5), body.read(&mut answer)).await.unwrap().unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(60), body.read(&mut answer)).await.unwrap().unwrap();
     let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("slowBody"), "{answer}");

@@ -18,7 +18,7 @@ use valo_protocol::{
     state::AccountRecord,
 };
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(60);
 
 /// The problem that a GET is answered with.
 async fn problem(node: &TestNode, path: &str) -> Problem {

@@ -128,7 +128,7 @@ impl TestNode {
         let session = self.session(0).await;
         let id = session.submit(Action::SubmitJob { client_id: None, contract }).await.unwrap();
         self.block();
-        let receipt = self.client.await_final(id, std::time::Duration::from_secs(5)).await.unwrap();
+        let receipt = self.client.await_final(id, std::time::Duration::from_secs(60)).await.unwrap();
         match receipt.outcome {
             valo_protocol::receipt::Outcome::Done(valo_protocol::receipt::Made::Job(job)) => job,
             other => panic!("not submitted: {other:?}"),

@@ -23,7 +23,7 @@ async fn good_ones_are_taken_once_published_each_time_and_wake_the_chain() {
     assert!(mempool.is_empty() && TransactionSource::is_empty(&mempool));
     let id = mempool.submit(wire(&transaction)).await.unwrap();
     assert_eq!(id, transaction.id(&state.hash()));
-    tokio::time::timeout(Duration::from_secs(5), wake.woken()).await.expect("the chain was not woken");
+    tokio::time::timeout(Duration::from_secs(60), wake.woken()).await.expect("the chain was not woken");
     assert_eq!(mempool.submit(wire(&transaction)).await, Ok(id), "sending it again is no error");
     // Whoever sends it again thinks that others have not heard of it: they are told again, and drop what they know.
     assert_eq!(*published.lock().unwrap(), vec![wire(&transaction); 2]);
