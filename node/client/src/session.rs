@@ -17,7 +17,9 @@ use valo_protocol::{
     receipt::{Made, Outcome, Receipt},
 };
 
-/// How often a submission is tried again with a fresh nonce, or after a connection broke.
+/// How many nonces are tried. Whenever one is taken, another session of the account has got on.
+const NONCES: u32 = 32;
+/// How often a submission is tried again after a connection broke.
 const TRIES: u32 = 4;
 /// The pause between tries after a connection broke.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -102,7 +104,7 @@ impl AccountSession {
                     // Whatever went wrong, the node knows the next nonce better than this session.
                     *next = None;
                     let stale = matches!(error.code(), Some("nonceUsed" | "nonceGap" | "nonceTaken" | "tooFarAhead"));
-                    if !stale || tries >= TRIES {
+                    if tries >= if stale { NONCES } else { 1 } {
                         return Err(error);
                     }
                 }

@@ -110,7 +110,7 @@ impl BlobsConfig {
             max_puts: 16,
             max_fetches: 16,
             put_idle: Duration::from_secs(30),
-            fetch_idle: Duration::from_secs(10),
+            fetch_idle: Duration::from_secs(3),
             fetch_bytes_per_second: 1 << 20,
             max_readers: 48,
             serve_idle: Duration::from_secs(30),

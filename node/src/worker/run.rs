@@ -7,7 +7,7 @@ use super::{
 };
 use crate::blobs::{BlobError, Blobs};
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use valo_ledger::jobs::{Assignment, AssignmentState};
@@ -78,6 +78,8 @@ enum Trouble {
     Local(#[from] LocalFailure),
     #[error(transparent)]
     Busy(#[from] SubmitError),
+    #[error("the window for commits is nearly over")]
+    Late,
     #[error("{0}")]
     Other(String),
 }
@@ -90,19 +92,32 @@ impl Trouble {
             | Self::Busy(_)
             | Self::Other(_) => AbstainReason::Internal,
             Self::Fetch(_) => AbstainReason::CannotFetch,
-            Self::Local(LocalFailure::WallLimit { .. }) => AbstainReason::WallLimit,
+            Self::Late | Self::Local(LocalFailure::WallLimit { .. }) => AbstainReason::WallLimit,
             Self::Local(LocalFailure::Memory { .. }) => AbstainReason::Memory,
             Self::Local(_) => AbstainReason::Internal,
         }
     }
 }
 
-/// Half of the time that is left to commit: the rest is for running, or for abstaining. It is what was left in the last
-/// block, not what this machine's clock says: while the chain stands, so does the window.
-fn give_up(assignment: &Assignment) -> Instant {
-    let AssignmentState::Assigned { left, .. } = assignment.state else { return Instant::now() };
-    let left = Duration::from(left).min(LONGEST_SEARCH);
-    Instant::now() + left / 2
+/// When to stop, so that there is time to say so: who has no answer in time and says so pays nothing, who says nothing pays.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    /// For looking for blobs that nobody has: half of the time, the rest is for running.
+    search: Instant,
+    /// For everything: an eighth of the time before the window ends, a second at least.
+    all: Instant,
+}
+
+impl Moments {
+    /// Of the time that was left to commit in the last block, not of what this machine's clock says: while the chain
+    /// stands, so does the window.
+    fn of(assignment: &Assignment) -> Self {
+        let now = Instant::now();
+        let AssignmentState::Assigned { left, .. } = assignment.state else { return Self { search: now, all: now } };
+        let left = Duration::from(left);
+        let spare = (left / 8).max(Duration::from_secs(1)).min(left / 2);
+        Self { search: now + left.min(LONGEST_SEARCH) / 2, all: now + left.saturating_sub(spare) }
+    }
 }
 
 impl<C: ChainAccess> Executor<C> {
@@ -114,7 +129,7 @@ impl<C: ChainAccess> Executor<C> {
                 info!(%shard, "no longer asked for");
                 Outcome::Cancelled
             }
-            result = self.answer(&assignment) => match result {
+            result = self.in_time(&assignment) => match result {
                 Ok(answer) => Outcome::Answer(answer),
                 Err(trouble) => {
                     warn!(%shard, %trouble, "abstaining");
@@ -124,7 +139,15 @@ impl<C: ChainAccess> Executor<C> {
         }
     }
 
-    async fn answer(&self, assignment: &Assignment) -> Result<Answer, Trouble> {
+    async fn in_time(&self, assignment: &Assignment) -> Result<Answer, Trouble> {
+        let moments = Moments::of(assignment);
+        match timeout_at(moments.all, self.answer(assignment, moments.search)).await {
+            Ok(result) => result,
+            Err(_) => Err(Trouble::Late),
+        }
+    }
+
+    async fn answer(&self, assignment: &Assignment, give_up: Instant) -> Result<Answer, Trouble> {
         let shard = assignment.shard;
         let (record, contract) = self
             .chain
@@ -134,7 +157,6 @@ impl<C: ChainAccess> Executor<C> {
         let stage = contract
             .stage(shard.stage)
             .ok_or_else(|| Trouble::Other(format!("job {} has no stage {}", shard.job, shard.stage)))?;
-        let give_up = give_up(assignment);
         let fetcher = Fetcher { chain: &*self.chain, blobs: &self.blobs, shard, contract: &contract, give_up };
         match self.request(&fetcher, &record, &contract, stage).await {
             Ok(request) => {
@@ -235,4 +257,31 @@ fn world(record: &JobRecord, contract: &JobContract, shard: ShardKey) -> World {
 fn wall(fuel: u64, fuel_per_second: u64) -> Duration {
     let milliseconds = u128::from(fuel).saturating_mul(2_000) / u128::from(fuel_per_second.max(1));
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX)).saturating_add(Duration::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use valo_protocol::{
+        Timestamp,
+        job::{Attempt, JobId},
+        registry::NodeId,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_time_left_to_abstain() {
+        let seconds = |left: u64| {
+            let left = valo_protocol::Duration(left);
+            let state = AssignmentState::Assigned { commit_until: Timestamp(0), left };
+            let shard = ShardKey { job: JobId(1), ..ShardKey::default() };
+            let moments = Moments::of(&Assignment { shard, attempt: Attempt(0), node: NodeId(1), state });
+            let from_now = |moment: Instant| (moment - Instant::now()).as_secs_f64();
+            (from_now(moments.search), from_now(moments.all))
+        };
+        assert_eq!(seconds(16_000), (8.0, 14.0));
+        assert_eq!(seconds(6_000), (3.0, 5.0), "a second at least");
+        assert_eq!(seconds(1_000), (0.5, 0.5), "and half at most");
+        assert_eq!(seconds(0), (0.0, 0.0));
+        assert_eq!(seconds(3_600_000), (60.0, 3_150.0), "what nobody has is looked for a minute at most");
+    }
 }

@@ -111,6 +111,8 @@ fn a_validator_and_a_worker_join_from_outside_take_part_and_leave() -> anyhow::R
     ensure!(state(&network, &validator.key)?.is_none(), "it only follows the chain");
     join(&network, "carol", &validator.key, &["--validator", "--stake", "900"])?;
     network.succeed(&["stake", "bond", "100", "--node", &validator.key, "--key", "carol"])?;
+    // A gift is asked about.
+    network.fail_with(&["stake", "bond", "1", "--node", &validator.key], "belongs to")?;
     network.wait("the fifth validator to be elected", |network| is(network, &validator.key, "active"))?;
     network.wait("a block that the fifth validator proposed", |network| {
         let blocks = network.json(&["block", "list"])?;

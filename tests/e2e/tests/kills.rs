@@ -4,9 +4,9 @@ use anyhow::{Context, ensure};
 use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
 use valo_client::{
     Client,
-    types::{AssignmentState, Node},
+    types::{AssignmentState, Node, PageRequest, Shard},
 };
-use valo_e2e::{Chain, Network, blocks, programs};
+use valo_e2e::{Chain, Network, blocks, programs, repository};
 use valo_protocol::{
     Digest,
     job::{Attempt, JobId, ShardIndex, ShardKey, StageIndex},
@@ -178,5 +178,34 @@ fn when_everything_is_killed_at_once_the_job_goes_on_and_nobody_is_fined() -> an
     }
     let explained = network.json(&["job", "explain", "1", "--endpoint", &endpoint])?;
     ensure!(explained["slashed"] == "0", "{explained}");
+    Ok(())
+}
+
+/// Who reads the outputs of an earlier stage asks those that computed them; two of the three say nothing any more, their
+/// connections are still there.
+#[test]
+fn outputs_are_fetched_from_whoever_is_alive() -> anyhow::Result<()> {
+    let network = Network::of_tiers(1, 6, "small,large")?;
+    let client = network.client("validator-0")?;
+    // Dealt over the tiers in turn.
+    let (small, large) = (["worker-0", "worker-2", "worker-4"], ["worker-1", "worker-3", "worker-5"]);
+    large.iter().try_for_each(|name| network.hold(name))?;
+    let job = repository().join("examples/wordcount/job.yaml").display().to_string();
+    network.succeed(&["job", "submit", &job, "--yes"])?;
+    network.wait("the first stage to be over and the second to be drawn", |user| {
+        let shards = user.ask(client.job_shards(JobId(1), &PageRequest::default()))?.items;
+        let drawn = |shard: &Shard| shard.stage == StageIndex(1) && shard.assignments.len() == 3;
+        Ok(shards.iter().any(drawn))
+    })?;
+    small[..2].iter().try_for_each(|name| network.hold(name))?;
+    large.iter().try_for_each(|name| network.let_go_on(name))?;
+    network.wait("the job to be accepted", |user| Ok(matches!(user.phase(1)?.as_str(), "accepted" | "final")))?;
+    small[..2].iter().try_for_each(|name| network.let_go_on(name))?;
+    let explained = network.json(&["job", "explain", "1"])?;
+    ensure!(explained["slashed"] == "0", "{explained}");
+    for name in large {
+        let node = network.node(name)?;
+        ensure!(node.state == NodeState::Active, "{name}: {node:?}");
+    }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod plan;
 mod split;
 mod terms;
 
+use crate::own_words;
 pub use crate::{Deadline, Source, quantity};
 pub use blobs::{Blob, BlobError, Blobs, Contents};
 pub use document::{Document, Metadata};
@@ -64,12 +65,12 @@ pub enum ReadError {
         reason: String,
     },
     /// It is not of the form of a job contract.
-    #[error("{file}: {}", crate::own_words(&.source.to_string()))]
+    #[error("{file}: {reason}")]
     Form {
         /// Which file.
         file: String,
-        /// Where and why.
-        source: serde_yaml::Error,
+        /// Where and why, in words of our own.
+        reason: String,
     },
     /// A field says something that cannot be.
     #[error("{file}: {source}")]
@@ -117,7 +118,10 @@ pub fn open(path: &Path) -> Result<Opened, ReadError> {
         return Err(not_text("it has more than 4 MiB, the most that one has"));
     }
     let text = String::from_utf8(bytes).map_err(|_| not_text("it is not UTF-8 text"))?;
-    let document = parse(&text).map_err(|source| ReadError::Form { file: file.clone(), source })?;
+    // Some editors begin a file with a mark that means nothing.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let form = |error: serde_yaml::Error| ReadError::Form { file: file.clone(), reason: own_words(&error.to_string()) };
+    let document = parse(text).map_err(form)?;
     Ok(Opened { file, folder, document })
 }
 

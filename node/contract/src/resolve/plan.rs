@@ -196,6 +196,10 @@ impl Planner<'_> {
             std::io::ErrorKind::NotFound => FieldError::new(field, format!("there is no file `{}`", path.display())),
             _ => FieldError::new(field, format!("cannot read `{}`: {error}", path.display())),
         };
+        // Of a pipe nobody may ever write, and it would be waited for.
+        if !std::fs::metadata(&path).map_err(failed)?.is_file() {
+            return Err(FieldError::new(field, format!("`{}` is not a regular file", path.display())));
+        }
         let mut magic = [0u8; 4];
         let file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();

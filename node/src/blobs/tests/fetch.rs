@@ -157,6 +157,26 @@ async fn liars_the_silent_and_the_dying_are_passed_over() {
     assert!(node.blobs.metrics().liars.get() >= 1);
 }
 
+/// As nodes that were killed: their connections are there, and nothing comes.
+#[tokio::test]
+async fn whoever_says_nothing_does_not_hold_up_the_next() {
+    let silent = [
+        hostile(1, Hostile::Hang(vec![])).await,
+        hostile(2, Hostile::Hang(vec![])).await,
+        hostile(3, Hostile::Hang(vec![])).await,
+    ];
+    let good = Node::start(0, &[]).await;
+    let bytes = content(1 << 20);
+    let hash = good.blobs.put_bytes(bytes.clone(), None).await.unwrap();
+    let mut seeds: Vec<_> = silent.iter().map(Network::as_seed).collect();
+    seeds.push(good.seed());
+    let providers: Vec<_> = seeds.iter().map(|seed| seed.key).collect();
+    // Each of them alone has five seconds twice to answer: one after the other they would take longer than we wait.
+    let node = Node::start_with(10, &seeds, |config| config.fetch_idle = Duration::from_secs(60)).await;
+    timeout(PATIENCE, node.blobs.fetch(hash, &providers, ANY)).await.expect("held up").unwrap();
+    assert_eq!(read(&node.blobs, &hash).await, bytes);
+}
+
 #[tokio::test]
 async fn a_broken_download_goes_on_where_it_stopped_even_after_a_restart() {
     let bytes = content(4 << 20);

@@ -129,9 +129,7 @@ impl Arguments {
             loop {
                 tokio::select! {
                     ended = network.node_ended() => match ended {
-                        Some(reason) => context.output.warn(format_args!(
-                            "{reason}; start it again with `valo run --home {}/NODE`", home.display()
-                        )),
+                        Some(reason) => context.output.warn(reason),
                         None => break Err(anyhow::anyhow!("no node runs any more")),
                     },
                     error = &mut view, if viewing => {

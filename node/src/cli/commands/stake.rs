@@ -17,7 +17,7 @@ Examples:
   valo stake unbond 50 --node 3
   valo stake rebond 50 --node 3
 
-Bonded money belongs to the node's owner. What is unbonded stays slashable for the unbonding time
+Bonded money belongs to the node's owner: for a node of somebody else, say --yes. What is unbonded stays slashable for the unbonding time
 and is then paid to the owner; until then it can be put back.";
 
 /// `valo stake`
@@ -61,6 +61,7 @@ impl Arguments {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         let client = context.client().await?;
+        let gives = matches!(self.command, Command::Bond(_));
         let (change, action): (Change, fn(_, _) -> Action) = match self.command {
             Command::Bond(change) => (change, |node, amount| Action::Bond { node, amount }),
             Command::Unbond(change) => (change, |node, amount| Action::Unbond { node, amount }),
@@ -80,8 +81,14 @@ impl Arguments {
                 return context.output.show(&nodes, || list(&nodes));
             }
         };
-        let node = client.node(change.node).await?.id;
-        perform(context, &client, action(node, change.amount)).await
+        let Node { id, owner, .. } = client.node(change.node).await?;
+        if gives && client.account(context.public_key()?).await.is_ok_and(|account| account.number != owner) {
+            context.confirm(&format!(
+                "Node {id} belongs to {owner}, and so will the {} VALO. Bond them?",
+                change.amount
+            ))?;
+        }
+        perform(context, &client, action(id, change.amount)).await
     }
 }
 

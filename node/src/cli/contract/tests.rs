@@ -204,6 +204,7 @@ fn bad_documents() -> Vec<(&'static str, String)> {
         ("argument that ends early", document(r#"wasm: {module: program.wasm, args: [a, "b\0c"]}"#, "")),
         ("missing module", document("wasm: {module: missing.wasm}", "")),
         ("module that is none", document("wasm: {module: notes.txt}", "")),
+        ("folder for a module", document("wasm: {module: texts}", "")),
         ("bad digest", document("wasm: {module: \"blake3:12\"}", "")),
         ("two programs", document("wasm: {module: program.wasm}\ncontainer: {image: a, seconds: 1}", "")),
         ("image without digest", document("container: {image: \"debian:12\", seconds: 60}", "")),
@@ -255,10 +256,26 @@ fn bad_documents_are_told_in_one_line() {
             Err(error) => error.to_string(),
         };
         assert!(!error.contains('\n'), "{name}: {error}");
+        assert!(!error.contains("expected u"), "{name}: {error}");
         let error = error.replace(&folder.path().display().to_string(), "FOLDER");
         listing.push_str(&format!("{name}\n    {error}\n"));
     }
     insta::assert_snapshot!(listing);
+}
+
+#[test]
+fn a_mark_at_the_beginning_means_nothing() {
+    let folder = folder();
+    let text = document("", "");
+    assert_eq!(good(&text).1.name, run(&format!("\u{feff}{text}"), folder.path()).unwrap().1.name);
+}
+
+#[test]
+fn what_is_wrong_with_the_form_is_said_once() {
+    let folder = folder();
+    let error = run(&document("shards: -1", ""), folder.path()).unwrap_err();
+    let said = format!("{:#}", anyhow::Error::from(error));
+    assert_eq!(said.matches("shards").count(), 1, "{said}");
 }
 
 #[test]

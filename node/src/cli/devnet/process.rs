@@ -110,7 +110,8 @@ impl Process {
     pub async fn ended(&mut self) -> String {
         let status = self.child.wait().await;
         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        format!("{} ended ({how}): {}", self.name, self.reason())
+        let folder = self.log.parent().unwrap_or(&self.log).display();
+        format!("{} ended ({how}): {}; start it again with `valo run --home {folder}`", self.name, self.reason())
     }
 
     /// Closes its lifeline: it begins to stop.

@@ -44,7 +44,7 @@ async fn logs(
     let record = api.read(move |snapshot| Ok(find_job(snapshot, job)?.0)).await?;
     let shards = record.stages.get(usize::from(stage.0)).map_or(0, |progress| progress.shards);
     if shard.0 >= shards {
-        return Err(ApiError::not_found(format!("job {job} has no shard {stage}.{shard}")));
+        return Err(ApiError::not_found(format!("job {job} has no shard {stage}/{shard}")));
     }
     let key = ShardKey { job, stage, shard };
     let submitted = record.submitted;

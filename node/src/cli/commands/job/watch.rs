@@ -10,7 +10,10 @@ use crate::cli::{
 use clap::Args;
 use futures::StreamExt;
 use indicatif::{MultiProgress, ProgressBar};
-use std::time::Duration;
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 use valo_client::{
     Client,
     types::{EventFilter, EventRecord, Job},
@@ -109,16 +112,12 @@ impl View {
                 for (before, stage) in accepted.iter_mut().zip(&job.stages) {
                     if *before != stage.progress.accepted {
                         *before = stage.progress.accepted;
-                        eprintln!(
-                            "  {}: {} of {} accepted",
-                            stage.name,
-                            before,
-                            human::plural(stage.progress.shards, "shard")
-                        );
+                        let shards = human::plural(stage.progress.shards, "shard");
+                        say(format_args!("  {}: {before} of {shards} accepted", stage.name));
                     }
                 }
                 if phase.as_ref() != Some(&job.phase) {
-                    eprintln!("job {} ({}): {}", job.id, job.name, phase_word(&job.phase));
+                    say(format_args!("job {} ({}): {}", job.id, job.name, phase_word(&job.phase)));
                     *phase = Some(job.phase);
                 }
             }
@@ -133,7 +132,7 @@ impl View {
             Self::Bars { bars, .. } => {
                 let _ = bars.println(format!("  {line}"));
             }
-            Self::Lines { .. } => eprintln!("  {line}"),
+            Self::Lines { .. } => say(format_args!("  {line}")),
         }
     }
 
@@ -164,4 +163,9 @@ fn unusual(event: &Event) -> Option<String> {
         Event::ShardFailed { shard, reason } => Some(format!("{} failed: {reason}", shard_name(shard))),
         _ => None,
     }
+}
+
+/// A line of progress. Whoever has stopped reading misses it, and the command goes on.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
