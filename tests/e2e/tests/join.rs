@@ -7,7 +7,7 @@ use std::{
     net::{TcpListener, UdpSocket},
     process::{Child, Command, Stdio},
 };
-use valo_e2e::{Network, User};
+use valo_e2e::{Network, User, repository};
 
 /// A node that is no part of `valo dev`. Killed when dropped.
 struct Outsider {
@@ -181,5 +181,15 @@ fn a_newcomer_registers_by_its_own_node_and_one_seed() -> anyhow::Result<()> {
     join_by(&network, &by, "erin", &worker.key, &["--tier", "large", "--slots", "2"])?;
     network.succeed(&[&["stake", "bond", "10", "--node", &worker.key, "--key", "erin"][..], &by].concat())?;
     network.wait("the newcomer to say that it is ready", |network| is(network, &worker.key, "active"))?;
-    until_earned(&network, &erin)
+    // A job that all four workers of each tier have to answer: one that only hears of blocks by one other is often the last.
+    let job = network.path("wordcount");
+    ensure!(
+        Command::new("cp").arg("-r").arg("examples/wordcount").arg(&job).current_dir(repository()).status()?.success()
+    );
+    let job = job.join("job.yaml");
+    let text = fs::read_to_string(&job)?.replace("{replicas: 3, quorum: 2}", "{replicas: 4, quorum: 4}");
+    fs::write(&job, text)?;
+    let before = balance(&network, &erin)?;
+    network.succeed(&["job", "submit", &job.to_string_lossy(), "--watch", "--yes"])?;
+    network.wait("the newcomer to be paid", |network| Ok(balance(network, &erin)? > before))
 }
