@@ -45,7 +45,7 @@ fn folder(home: &Path, consensus: SocketAddr) {
         name: "validator".to_owned(),
         api: any,
         consensus: ConsensusSettings { listen: consensus, peers: vec![] },
-        network: NetworkSettings { listen: any, advertise: vec![], seeds: vec![] },
+        network: NetworkSettings { listen: any, ..NetworkSettings::default() },
         blobs: BlobSettings::default(),
         worker: WorkerSettings::default(),
     };

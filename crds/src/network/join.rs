@@ -18,10 +18,11 @@ pub struct Join {
     /// have that hash; the Network waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis_ref: Option<Reference>,
-    /// Nodes to ask first.
+    /// Nodes to ask first. They admit the nodes of this Network as guests until these are registered, and pass on their
+    /// registration: one has to be reached.
     #[schemars(length(min = 1, max = 64))]
     pub seeds: Vec<Seed>,
-    /// Consensus addresses of validators, for validators that join.
+    /// Consensus addresses of nodes of the chain, of which one has to answer: nodes of every kind read the chain from there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub peers: Vec<ConsensusPeer>,

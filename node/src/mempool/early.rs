@@ -6,22 +6,21 @@
 //! time is over.
 //!
 //! What is held is not verified, since the account may not even exist yet. So each peer has room of its own: one that
-//! sends much only pushes out its own.
+//! sends much only pushes out its own. Guests have the room of one peer together, and what a member sends too is the member's.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use valo_protocol::PublicKey;
-
 use super::Limits;
+use crate::network::flood::Origin;
+use bytes::Bytes;
 
 /// One that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
-    pub(super) from: PublicKey,
+    pub(super) from: Origin,
     pub(super) bytes: Bytes,
     since: Instant,
 }
@@ -29,8 +28,9 @@ pub(super) struct Held {
 /// What is held, by who sent it. See the module.
 #[derive(Debug)]
 pub(super) struct Early {
-    peers: HashMap<PublicKey, VecDeque<Held>>,
-    known: HashSet<Bytes>,
+    peers: HashMap<Origin, VecDeque<Held>>,
+    /// What is held, and in whose room.
+    known: HashMap<Bytes, Origin>,
     per_peer: usize,
     bytes_per_peer: usize,
     lifetime: Duration,
@@ -40,7 +40,7 @@ impl Early {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             peers: HashMap::new(),
-            known: HashSet::new(),
+            known: HashMap::new(),
             per_peer: limits.early_per_peer,
             bytes_per_peer: limits.early_bytes_per_peer,
             lifetime: limits.early_lifetime,
@@ -52,14 +52,23 @@ impl Early {
     }
 
     /// Holds an item; the oldest of the same peer go for it.
-    pub(super) fn hold(&mut self, from: PublicKey, bytes: Bytes, now: Instant) {
+    pub(super) fn hold(&mut self, from: Origin, bytes: Bytes, now: Instant) {
         self.put(Held { from, bytes, since: now });
     }
 
     fn put(&mut self, held: Held) {
-        if held.bytes.len() > self.bytes_per_peer || !self.known.insert(held.bytes.clone()) {
+        if held.bytes.len() > self.bytes_per_peer {
             return;
         }
+        match self.known.get(&held.bytes) {
+            Some(Origin::Guests) if held.from != Origin::Guests => {
+                let guests = self.peers.entry(Origin::Guests).or_default();
+                guests.retain(|other| other.bytes != held.bytes);
+            }
+            Some(_) => return,
+            None => {}
+        }
+        self.known.insert(held.bytes.clone(), held.from);
         let queue = self.peers.entry(held.from).or_default();
         queue.push_back(held);
         let mut total: usize = queue.iter().map(|held| held.bytes.len()).sum();
@@ -89,8 +98,8 @@ mod tests {
     use super::*;
     use valo_protocol::SecretKey;
 
-    fn peer(seed: u8) -> PublicKey {
-        SecretKey::from_seed([seed; 32]).public()
+    fn peer(seed: u8) -> Origin {
+        Origin::Member(SecretKey::from_seed([seed; 32]).public())
     }
 
     fn item(number: u8) -> Bytes {
@@ -135,6 +144,22 @@ mod tests {
         early.hold(peer(1), item(1), now);
         early.hold(peer(2), item(1), now);
         assert_eq!(held(&mut early, now), [item(1)]);
+    }
+
+    #[test]
+    fn guests_share_room_and_push_out_nothing_that_a_member_sent_too() {
+        let now = Instant::now();
+        let mut early = early();
+        early.hold(Origin::Guests, item(1), now);
+        early.hold(peer(1), item(1), now);
+        early.hold(peer(1), item(2), now);
+        early.hold(Origin::Guests, item(2), now);
+        for number in 10..100 {
+            early.hold(Origin::Guests, item(number), now);
+        }
+        let mut left = held(&mut early, now);
+        left.sort();
+        assert_eq!(left, [item(1), item(2), item(98), item(99)]);
     }
 
     #[test]

@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::time::Instant;
-use valo_protocol::PublicKey;
 
 use super::{Accepted, Mempool, Rejection, verify::Work};
-use crate::network::flood::{FloodHandler, Verdict};
+use crate::network::flood::{FloodHandler, Origin, Verdict};
 
 impl FloodHandler for Mempool {
-    fn receive(&self, from: PublicKey, items: Vec<Bytes>) -> BoxFuture<'_, Vec<Verdict>> {
+    fn receive(&self, from: Origin, items: Vec<Bytes>) -> BoxFuture<'_, Vec<Verdict>> {
         Box::pin(async move {
             let version = self.shared.version();
             let answers = self.verify(items.clone()).await;
@@ -33,7 +32,7 @@ impl Mempool {
     /// Holds what a later block may make possible. `version` is from before it was judged.
     pub(super) fn hold_early(
         &self,
-        from: PublicKey,
+        from: Origin,
         items: Vec<Bytes>,
         answers: &[Result<Accepted, Rejection>],
         version: u64,

@@ -126,7 +126,7 @@ fn judge_again(shared: &Shared, now: Instant) {
             Ok(Accepted { new: true, .. }) => taken.push(held.bytes),
             Ok(_) => {}
             Err(reason) if reason.awaits_block() => still_early.push(held),
-            Err(reason) => tracing::debug!(from = %held.from, %reason, "held a transaction that came early, in vain"),
+            Err(reason) => tracing::debug!(from = ?held.from, %reason, "held a transaction that came early, in vain"),
         }
     }
     shared.early().put_back(still_early);

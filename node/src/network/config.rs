@@ -30,14 +30,14 @@ pub struct NetworkConfig {
     pub advertise: Vec<HostPort>,
     /// Nodes to know from the start.
     pub seeds: Vec<Seed>,
-    /// Lets nodes connect that are no members (light clients), at most `max_guests` connections of them.
-    pub admit_guests: bool,
     /// Open connections of all kinds, both directions.
     pub max_connections: usize,
     /// Open connections with one node, all protocols together.
     pub max_connections_per_node: usize,
-    /// Open connections with nodes that are no members.
-    pub max_guests: usize,
+    /// Open connections with guests: nodes that are neither members nor seeds. 0 admits none.
+    pub guests: usize,
+    /// Open connections with guests of one prefix of addresses.
+    pub guests_per_prefix: usize,
     /// How long a dial may take before the node counts as unreachable.
     pub dial_timeout: Duration,
     /// Wait after the first failed dial of a node; doubles with each further one.
@@ -58,10 +58,10 @@ impl NetworkConfig {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: Vec::new(),
             seeds: Vec::new(),
-            admit_guests: false,
             max_connections: 512,
             max_connections_per_node: 16,
-            max_guests: 64,
+            guests: 0,
+            guests_per_prefix: 16,
             dial_timeout: Duration::from_secs(3),
             backoff_start: Duration::from_millis(500),
             backoff_limit: Duration::from_secs(30),

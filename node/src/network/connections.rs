@@ -2,12 +2,13 @@
 //!
 //! Every connection of the endpoint, dialed or accepted, of whatever protocol, passes here right
 //! after its handshake, when the other side's key is proven and nothing has been read yet. Refused
-//! nodes are told why in the close frame. The table keeps weak handles, so that it never keeps a
-//! connection alive, and can close all connections of a node that is banned or has left.
+//! nodes are told why in the close frame. Guests are let in within their bounds ([`super::guests`]).
+//! The table keeps weak handles, so that it never keeps a connection alive, and can close all
+//! connections of a node that is banned or has left.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -16,9 +17,11 @@ use tracing::debug;
 use valo_protocol::PublicKey;
 
 use super::{
+    dial::remote_address,
+    guests::{ConnectionLimits, Known, PROTOCOLS, Place, Prefix, Standings, make_way, too_many},
     key::from_endpoint_id,
-    members::Members,
-    standing::{Refusal, Standing},
+    metrics::NetworkMetrics,
+    standing::Refusal,
 };
 
 /// Application close codes that all of Valo's protocols share.
@@ -49,122 +52,131 @@ impl From<CloseCode> for VarInt {
     }
 }
 
-/// Limits of [`Connections`]; see [`NetworkConfig`](super::NetworkConfig).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionLimits {
-    pub(crate) total: usize,
-    pub(crate) per_node: usize,
-    pub(crate) guests: usize,
-    pub(crate) admit_guests: bool,
-}
-
 /// The admission hook and the table of open connections. Clones share the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
-    members: Members,
-    standing: Arc<Standing>,
+    known: Known,
+    standings: Arc<Standings>,
     limits: ConnectionLimits,
+    metrics: NetworkMetrics,
     open: Arc<Mutex<Open>>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    total: usize,
-    guests: usize,
-    nodes: HashMap<PublicKey, BTreeMap<u64, Entry>>,
+    connections: BTreeMap<u64, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     handle: WeakConnectionHandle,
-    guest: bool,
+    key: PublicKey,
+    prefix: Prefix,
+    since: Instant,
+}
+
+impl Open {
+    /// The open connections in the order of their opening. Who is a guest is asked each time: it changes with the registry.
+    fn places(&self, known: &Known) -> Vec<Place> {
+        let place = |(id, entry): (&u64, &Entry)| Place {
+            id: *id,
+            key: entry.key,
+            prefix: entry.prefix,
+            since: entry.since,
+            guest: !known.contains(&entry.key),
+        };
+        self.connections.iter().map(place).collect()
+    }
 }
 
 impl Connections {
-    pub(crate) fn new(members: Members, standing: Arc<Standing>, limits: ConnectionLimits) -> Self {
-        Self { members, standing, limits, open: Arc::default() }
+    pub(crate) fn new(
+        known: Known,
+        standings: Arc<Standings>,
+        limits: ConnectionLimits,
+        metrics: NetworkMetrics,
+    ) -> Self {
+        Self { known, standings, limits, metrics, open: Arc::default() }
     }
 
     /// Closes every connection with a node.
     pub(crate) fn close(&self, key: &PublicKey, code: CloseCode, reason: &str) {
-        for handle in self.handles(|open_key| open_key == key) {
-            if let Some(connection) = handle.upgrade() {
-                connection.close(code.into(), reason.as_bytes());
-            }
-        }
+        let handles: Vec<_> = {
+            let open = self.open();
+            let of_node = open.connections.values().filter(|entry| entry.key == *key);
+            of_node.map(|entry| entry.handle.clone()).collect()
+        };
+        close_all(handles, code, reason);
     }
 
-    /// Closes the connections of nodes that are no longer members (unless guests are admitted).
+    /// Closes the connections of nodes that are no longer members, as far as there is no room for them as guests.
     pub(crate) fn close_strangers(&self) {
-        if self.limits.admit_guests {
-            return;
-        }
-        for handle in self.handles(|key| !self.members.contains(key)) {
-            if let Some(connection) = handle.upgrade() {
-                connection.close(CloseCode::NotMember.into(), NOT_MEMBER.as_bytes());
-            }
-        }
+        let handles = {
+            let mut open = self.open();
+            let strangers = too_many(&open.places(&self.known), &self.limits);
+            take(&mut open, &strangers)
+        };
+        close_all(handles, CloseCode::NotMember, NOT_MEMBER);
     }
 
-    fn handles(&self, which: impl Fn(&PublicKey) -> bool) -> Vec<WeakConnectionHandle> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.nodes
-            .iter()
-            .filter(|(key, _)| which(key))
-            .flat_map(|(_, entries)| entries.values().map(|entry| entry.handle.clone()))
-            .collect()
+    #[cfg(test)]
+    pub(crate) fn prefixes(&self) -> Vec<Prefix> {
+        self.open().connections.values().map(|entry| entry.prefix).collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn admit(&self, connection: &Connection) -> Result<u64, (CloseCode, String)> {
         let key = from_endpoint_id(connection.remote_id());
-        match self.standing.refusal(&key, Instant::now()) {
+        let now = Instant::now();
+        match self.standings.refusal(&key, now) {
             Some(Refusal::Banned { remaining }) => {
                 return Err((CloseCode::Banned, format!("banned for invalid data, {} s left", remaining.as_secs())));
             }
             Some(Refusal::Slow { .. }) | None => {}
         }
-        let guest = !self.members.contains(&key);
-        if guest && !self.limits.admit_guests {
+        let guest = !self.known.contains(&key);
+        if guest && (self.limits.guests == 0 || !PROTOCOLS.contains(&connection.alpn())) {
+            self.metrics.guests_refused.inc();
             return Err((CloseCode::NotMember, NOT_MEMBER.to_owned()));
         }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.limits.total || (guest && open.guests >= self.limits.guests) {
-            return Err((CloseCode::Busy, "too many connections, try again later".to_owned()));
-        }
-        if let Some(entries) = open.nodes.get(&key)
-            && entries.len() >= self.limits.per_node
-            && let Some((_, oldest)) = entries.first_key_value()
-            && let Some(connection) = oldest.handle.upgrade()
-        {
-            // The newest wins: a node that was killed leaves connections behind that only time ends.
-            connection.close(CloseCode::Busy.into(), b"too many connections of one node");
-        }
+        let prefix = Prefix::of(remote_address(connection));
+        let mut open = self.open();
         let id = open.next;
+        let asking = Place { id, key, prefix, since: now, guest };
+        let leaving = make_way(&open.places(&self.known), &asking, &self.limits).map_err(|reason| {
+            if guest {
+                self.metrics.guests_refused.inc();
+            }
+            (CloseCode::Busy, reason.to_owned())
+        })?;
+        // Their places are free at once: the end of a connection takes its time.
+        let handles = take(&mut open, &leaving);
         open.next = open.next.wrapping_add(1);
-        open.total = open.total.saturating_add(1);
-        if guest {
-            open.guests = open.guests.saturating_add(1);
-        }
-        open.nodes.entry(key).or_default().insert(id, Entry { handle: connection.weak_handle(), guest });
+        open.connections.insert(id, Entry { handle: connection.weak_handle(), key, prefix, since: now });
+        drop(open);
+        let of_others = leaving.iter().filter(|place| place.guest && place.key != key).count();
+        self.metrics.guests_made_way.inc_by(of_others as u64);
+        close_all(handles, CloseCode::Busy, "others need the connection, try again later");
         Ok(id)
     }
 
-    fn remove(&self, key: &PublicKey, id: u64) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entries) = open.nodes.get_mut(key) else {
-            return;
-        };
-        let Some(entry) = entries.remove(&id) else {
-            return;
-        };
-        if entries.is_empty() {
-            open.nodes.remove(key);
-        }
-        open.total = open.total.saturating_sub(1);
-        if entry.guest {
-            open.guests = open.guests.saturating_sub(1);
-        }
+    fn remove(&self, id: u64) {
+        self.open().connections.remove(&id);
+    }
+}
+
+/// Takes connections out of the table.
+fn take(open: &mut Open, places: &[Place]) -> Vec<WeakConnectionHandle> {
+    places.iter().filter_map(|place| open.connections.remove(&place.id)).map(|entry| entry.handle).collect()
+}
+
+fn close_all(handles: Vec<WeakConnectionHandle>, code: CloseCode, reason: &str) {
+    for connection in handles.iter().filter_map(WeakConnectionHandle::upgrade) {
+        connection.close(code.into(), reason.as_bytes());
     }
 }
 
@@ -179,7 +191,7 @@ impl EndpointHooks for Connections {
                 let connections = self.clone();
                 tokio::spawn(async move {
                     closed.await;
-                    connections.remove(&key, id);
+                    connections.remove(id);
                 });
                 AfterHandshakeOutcome::Accept
             }

@@ -33,7 +33,7 @@ pub enum DialError {
         "no address known for node {0}, or its name does not resolve yet; give one as a seed, or wait until a peer tells it"
     )]
     NoAddress(PublicKey),
-    /// The node is not in the set of members.
+    /// The node is neither a member nor a seed.
     #[error("node {0} is not a member of this network")]
     NotMember(PublicKey),
     /// We refuse the node at present.
@@ -96,7 +96,7 @@ impl Network {
     /// Notes that a node is alive, and where it is seen.
     pub(crate) fn met(&self, connection: &Connection) {
         let key = from_endpoint_id(connection.remote_id());
-        if self.members().contains(&key) {
+        if self.knows(&key) {
             let address = remote_address(connection);
             self.book(|book| book.met(key, address, Instant::now()));
         }
@@ -118,7 +118,7 @@ impl Network {
         if *key == self.key() {
             return Err(DialError::Own(*key));
         }
-        if !self.accepts(key) {
+        if !self.knows(key) {
             return Err(DialError::NotMember(*key));
         }
         if let Some(refusal @ Refusal::Banned { .. }) = self.refusal(key) {
@@ -130,7 +130,7 @@ impl Network {
 
 /// The address the other side is seen at. One socket carries all protocols of a node, so it can be
 /// dialed there.
-fn remote_address(connection: &Connection) -> Option<SocketAddr> {
+pub(crate) fn remote_address(connection: &Connection) -> Option<SocketAddr> {
     let paths = connection.paths();
     let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
     match path.remote_addr() {

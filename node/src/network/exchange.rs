@@ -89,7 +89,7 @@ impl Network {
     }
 
     fn hear(&self, key: PublicKey, addresses: Vec<SocketAddr>, source: Source) {
-        if !self.inner.members.contains(&key) {
+        if !self.knows(&key) {
             return;
         }
         // A loopback address means something only to nodes of the same machine.

@@ -4,7 +4,7 @@
 //! ([`flood`]), blobs (`crate::blobs`), and the small exchange by which nodes that know one seed
 //! learn the others. A node is dialed by its ed25519 key, so every connection is authenticated
 //! both ways before a byte is read; who is a member is decided by the chain and told through
-//! [`Members`].
+//! [`Members`]. Others are let in as guests, to hand in transactions (`guests`).
 //!
 //! ```text
 //!  Members (from the chain)        NetworkConfig (seeds, limits)
@@ -26,9 +26,11 @@ mod connections;
 mod dial;
 mod exchange;
 pub mod flood;
+mod guests;
 mod host;
 mod key;
 mod members;
+mod metrics;
 mod pool;
 mod standing;
 mod transport;
@@ -51,15 +53,15 @@ use iroh::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use valo_protocol::PublicKey;
 
 pub(crate) use self::key::from_endpoint_id;
 use self::{
     addresses::{AddressBook, Source},
-    connections::{ConnectionLimits, Connections},
+    connections::Connections,
+    guests::{ConnectionLimits, Known, Standings},
     pool::Pool,
-    standing::Standing,
 };
 pub use self::{
     config::{NetworkConfig, Seed},
@@ -67,6 +69,7 @@ pub use self::{
     dial::DialError,
     host::{Endpoint as RegisteredEndpoint, HostPort, HostPortError},
     members::Members,
+    metrics::NetworkMetrics,
     standing::{BAN_POINTS, Offence, Refusal},
 };
 
@@ -109,13 +112,17 @@ struct Inner {
     config: NetworkConfig,
     endpoint: Endpoint,
     members: Members,
-    standing: Arc<Standing>,
+    known: Known,
+    standings: Arc<Standings>,
     connections: Connections,
     addresses: Mutex<AddressBook>,
     /// Bumped when the address book learned something.
     news: watch::Sender<u64>,
-    /// Nodes with which a lasting connection is open.
+    /// Nodes with which a lasting connection is open, guests among them.
+    connected: Mutex<BTreeSet<PublicKey>>,
+    /// Those that are no guests.
     peers: watch::Sender<BTreeSet<PublicKey>>,
+    metrics: NetworkMetrics,
     pool: Pool,
     router: OnceLock<Router>,
     tasks: TaskTracker,
@@ -125,17 +132,16 @@ struct Inner {
 impl Network {
     /// Binds the socket. Nothing is dialed and nothing accepted yet.
     pub async fn bind(config: NetworkConfig, members: Members) -> Result<Self, NetworkError> {
-        let standing = Arc::new(Standing::new(config.ban));
-        let connections = Connections::new(
-            members.clone(),
-            standing.clone(),
-            ConnectionLimits {
-                total: config.max_connections,
-                per_node: config.max_connections_per_node,
-                guests: config.max_guests,
-                admit_guests: config.admit_guests,
-            },
-        );
+        let known = Known::new(members.clone(), config.seeds.iter().map(|seed| seed.key));
+        let standings = Arc::new(Standings::new(known.clone(), config.ban));
+        let metrics = NetworkMetrics::default();
+        let limits = ConnectionLimits {
+            total: config.max_connections,
+            per_node: config.max_connections_per_node,
+            guests: config.guests,
+            guests_per_prefix: config.guests_per_prefix,
+        };
+        let connections = Connections::new(known.clone(), standings.clone(), limits, metrics.clone());
         let endpoint = transport::bind(&config.secret_key, config.bind, connections.clone()).await?;
         let key = from_endpoint_id(endpoint.id());
         let mut addresses = AddressBook::new(key, config.backoff_start, config.backoff_limit);
@@ -149,11 +155,14 @@ impl Network {
                 config,
                 endpoint,
                 members,
-                standing,
+                known,
+                standings,
                 connections,
                 addresses: Mutex::new(addresses),
                 news: watch::Sender::new(0),
+                connected: Mutex::default(),
                 peers: watch::Sender::new(BTreeSet::new()),
+                metrics,
                 pool: Pool::default(),
                 router: OnceLock::new(),
                 tasks: TaskTracker::new(),
@@ -197,12 +206,12 @@ impl Network {
         Seed { key: self.key(), addresses: self.own_places() }
     }
 
-    /// The members this network accepts.
+    /// The members of this network.
     pub fn members(&self) -> &Members {
         &self.inner.members
     }
 
-    /// Nodes with which a lasting connection is open, and every change of that set.
+    /// Members and seeds with which a lasting connection is open, and every change of that set.
     pub fn peers(&self) -> watch::Receiver<BTreeSet<PublicKey>> {
         self.inner.peers.subscribe()
     }
@@ -215,12 +224,22 @@ impl Network {
         }
     }
 
+    /// The counters.
+    pub fn metrics(&self) -> &NetworkMetrics {
+        &self.inner.metrics
+    }
+
     /// Counts an offence against a node; at [`BAN_POINTS`] it is disconnected and refused for the
     /// configured time. True when that happened now.
     pub fn offend(&self, key: PublicKey, offence: Offence) -> bool {
-        let banned = self.inner.standing.offend(key, offence, Instant::now());
+        let banned = self.inner.standings.of(&key).offend(key, offence, Instant::now());
         if banned {
-            warn!(peer = %key, ?offence, ban = ?self.inner.config.ban, "banned a peer");
+            // Keys are free: guests must not fill the log.
+            if self.knows(&key) {
+                warn!(peer = %key, ?offence, ban = ?self.inner.config.ban, "banned a peer");
+            } else {
+                debug!(peer = %key, ?offence, "banned a guest");
+            }
             self.inner.connections.close(&key, CloseCode::Banned, "banned for invalid data");
         }
         banned
@@ -228,7 +247,7 @@ impl Network {
 
     /// Why a node is refused at present, if it is.
     pub fn refusal(&self, key: &PublicKey) -> Option<Refusal> {
-        self.inner.standing.refusal(key, Instant::now())
+        self.inner.standings.refusal(key, Instant::now())
     }
 
     /// A connection for a protocol, shared with other callers; dialed when there is none.
@@ -257,6 +276,7 @@ impl Network {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, finish).await.is_err() {
             warn!("connections did not close in time and were dropped");
         }
+        self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.inner.peers.send_modify(BTreeSet::clear);
     }
 
@@ -282,16 +302,39 @@ impl Network {
     }
 
     pub(crate) fn set_peer(&self, key: PublicKey, connected: bool) {
-        self.inner.peers.send_if_modified(|peers| if connected { peers.insert(key) } else { peers.remove(&key) });
+        let mut nodes = self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if connected {
+            nodes.insert(key)
+        } else {
+            nodes.remove(&key)
+        };
+        self.tell_peers(&nodes);
+    }
+
+    /// Tells who of the connected nodes is a peer: with the registry a guest becomes one.
+    fn tell_peers(&self, connected: &BTreeSet<PublicKey>) {
+        let peers: BTreeSet<_> = connected.iter().filter(|key| self.knows(key)).copied().collect();
+        let guests = connected.len().saturating_sub(peers.len());
+        self.inner.metrics.guests.set(i64::try_from(guests).unwrap_or(i64::MAX));
+        self.inner.peers.send_if_modified(|told| {
+            let changed = *told != peers;
+            *told = peers;
+            changed
+        });
     }
 
     pub(crate) fn slow(&self, key: PublicKey) {
-        self.inner.standing.slow(key, Instant::now());
+        self.inner.standings.of(&key).slow(key, Instant::now());
     }
 
-    /// Whether this network wants to talk to a node at all.
-    pub(crate) fn accepts(&self, key: &PublicKey) -> bool {
-        self.inner.config.admit_guests || self.inner.members.contains(key)
+    /// Whether a node is a member or a seed. All others are guests.
+    pub(crate) fn knows(&self, key: &PublicKey) -> bool {
+        self.inner.known.contains(key)
+    }
+
+    /// Whether this node itself is in no registry that it knows of, so that others take it for a guest.
+    pub(crate) fn is_stranger(&self) -> bool {
+        !self.inner.members.contains(&self.inner.key)
     }
 
     pub(crate) fn news(&self) -> watch::Receiver<u64> {
@@ -322,16 +365,14 @@ impl Network {
         with(&mut book)
     }
 
-    /// Disconnects and forgets nodes that leave the set of members.
+    /// Guests that become members are peers; nodes that leave are forgotten, and disconnected unless they may be guests.
     async fn follow_members(self) {
         let mut changes = self.inner.members.watch();
         while changes.changed().await.is_ok() {
             self.inner.connections.close_strangers();
-            let seeds = &self.inner.config.seeds;
-            let members = &self.inner.members;
-            self.book(|book| {
-                book.retain(|key| members.contains(key) || seeds.iter().any(|seed| seed.key == *key));
-            });
+            self.book(|book| book.retain(|key| self.knows(key)));
+            let connected = self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner);
+            self.tell_peers(&connected);
         }
     }
 }

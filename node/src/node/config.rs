@@ -71,11 +71,13 @@ pub struct NetworkSettings {
     pub advertise: Vec<HostPort>,
     /// Nodes to know from the start; they tell of the others.
     pub seeds: Vec<SeedSettings>,
+    /// Connections that nodes outside the registry may have, to hand in transactions. 0 admits none.
+    pub guests: usize,
 }
 
 impl Default for NetworkSettings {
     fn default() -> Self {
-        Self { listen: everywhere(7002), advertise: Vec::new(), seeds: Vec::new() }
+        Self { listen: everywhere(7002), advertise: Vec::new(), seeds: Vec::new(), guests: 64 }
     }
 }
 
@@ -343,7 +345,7 @@ mod tests {
             name: "validator-0".to_owned(),
             api: listen,
             consensus: ConsensusSettings { listen, peers: vec!["127.0.0.1:1".to_owned()] },
-            network: NetworkSettings { listen, advertise: vec![], seeds: vec![] },
+            network: NetworkSettings { listen, ..NetworkSettings::default() },
             blobs: BlobSettings::default(),
             worker: WorkerSettings::default(),
         }

@@ -164,6 +164,7 @@ impl Node {
         blobs.metrics().register(&mut metrics);
         mempool.metrics().register(&mut metrics);
         flood.metrics().register(&mut metrics);
+        network.metrics().register(&mut metrics);
         let services = Arc::new(api::Services {
             genesis,
             genesis_hash,
@@ -231,6 +232,8 @@ fn network_config(config: &NodeConfig, key: &valo_protocol::SecretKey) -> Networ
         bind: config.network.listen,
         advertise: config.network.advertise.clone(),
         seeds: seeds.collect(),
+        guests: config.network.guests,
+        guests_per_prefix: config.network.guests.div_ceil(4),
         ..NetworkConfig::new(key.clone())
     }
 }

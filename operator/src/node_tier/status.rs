@@ -75,8 +75,8 @@ fn nodes(tier: &NodeTier, checked: &Checked, applied: &Applied, last: &NodeTierS
         // A key that was told once is told as long as the node is, also when its Secret is gone.
         let key = applied.keys.get(ordinal).map(ToString::to_string);
         let state = match &checked.chain {
-            Some(_) => record.map(|record| record.state.to_string()),
-            None => before.and_then(|before| before.state.clone()),
+            Some(_) if checked.situation.chain_answers => record.map(|record| record.state.to_string()),
+            _ => before.and_then(|before| before.state.clone()),
         };
         all.push(NodeStatus {
             public_key: key.or_else(|| before.and_then(|before| before.public_key.clone())),

@@ -124,7 +124,7 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         role: tier.spec.role,
         wanted,
         running,
-        chain_answers: found.chain.is_some(),
+        chain_answers: found.chain.is_some() && !is_outdated(tier, found.chain.as_ref()),
         abandon: is_abandoned(tier, found.network.as_ref()),
         stake: stake(tier),
         nodes: all,
@@ -147,6 +147,17 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         seen_pods,
         stateful_set,
     })
+}
+
+/// Whether what was read of the chain is from before a node was registered that is known to be: no pod is caught up, such as
+/// when all read the chain anew. What such a pod does not know is not gone.
+fn is_outdated(tier: &NodeTier, chain: Option<&OnChain>) -> bool {
+    let Some(chain) = chain.filter(|chain| !chain.chain.status.node.ready) else { return false };
+    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+    let registered = nodes.iter().filter(|node| node.state.as_ref().is_some_and(|state| state != "left"));
+    let ordinal = |pod: &str| pod.strip_prefix(&tier.name_any())?.strip_prefix('-')?.parse::<i32>().ok();
+    let mut ordinals = registered.filter_map(|node| ordinal(&node.pod));
+    ordinals.any(|ordinal| !chain.records.contains_key(&ordinal))
 }
 
 /// What is bonded for each node.
@@ -298,5 +309,51 @@ fn power(tier: &NodeTier, keys: &BTreeMap<i32, PublicKey>, chain: Option<&OnChai
         own: keys.values().map(power_of).collect(),
         others_down: down.fold(0, |sum: u64, key: PublicKey| sum.saturating_add(power_of(&key))),
         sharers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Chain;
+    use serde_json::json;
+    use valo_client::{Client, types::Validators};
+
+    fn on_chain(ready: bool, records: BTreeMap<i32, Node>) -> OnChain {
+        let zero = "00".repeat(32);
+        let status = json!({
+            "chain": "demo", "genesis": zero, "version": "1", "height": 0, "block": zero, "time": 0, "stateRoot": zero,
+            "epoch": 0, "validators": 1, "totalPower": 1,
+            "node": {"key": zero, "ready": ready, "peers": 0, "pendingTransactions": 0, "uptime": 0},
+        });
+        let client = Client::new("http://127.0.0.1:1").unwrap();
+        let chain = Chain { client, status: serde_json::from_value(status).unwrap() };
+        let validators: Validators =
+            serde_json::from_value(json!({"height": 1, "hash": zero, "totalPower": 0, "validators": []})).unwrap();
+        OnChain { chain, signers: Default::default(), records, tiers: Vec::new(), validators }
+    }
+
+    #[test]
+    fn what_a_node_behind_does_not_know_is_not_gone() {
+        let tier = |state: Option<&str>| -> NodeTier {
+            let node = json!({"pod": "v-0", "state": state, "ready": false});
+            serde_json::from_value(json!({
+                "apiVersion": "valo.network/v1alpha1", "kind": "NodeTier", "metadata": {"name": "v"},
+                "spec": {"networkRef": {"name": "demo"}, "role": "validator", "replicas": 0},
+                "status": {"nodes": [node]},
+            }))
+            .unwrap()
+        };
+        let answers = |state, ready, records| {
+            let found = Found { chain: Some(on_chain(ready, records)), ..Found::default() };
+            let settings = Settings { node_image: String::new(), namespace: String::new() };
+            validate(&tier(state), found, &settings).unwrap().situation.chain_answers
+        };
+        let known = || BTreeMap::from([(0, crate::testing::node(json!({})))]);
+        assert!(!answers(Some("active"), false, BTreeMap::new()), "it reads the chain anew");
+        assert!(answers(Some("active"), true, BTreeMap::new()), "its row is free");
+        assert!(answers(Some("active"), false, known()));
+        assert!(answers(Some("left"), false, BTreeMap::new()));
+        assert!(answers(None, false, BTreeMap::new()), "a newcomer that never caught up may go");
     }
 }

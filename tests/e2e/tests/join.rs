@@ -1,18 +1,20 @@
 //! Nodes from outside join a running network with a fresh owner, take part, and leave with their stake.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::{
     fs,
     net::{TcpListener, UdpSocket},
     process::{Child, Command, Stdio},
 };
-use valo_e2e::{Network, User};
+use valo_e2e::{Network, User, repository};
 
 /// A node that is no part of `valo dev`. Killed when dropped.
 struct Outsider {
     process: Child,
     key: String,
+    /// Its own API.
+    endpoint: String,
 }
 
 impl Drop for Outsider {
@@ -25,6 +27,11 @@ impl Drop for Outsider {
 impl Outsider {
     /// Makes a data folder from what a newcomer knows, the genesis and addresses of others, and starts the node.
     fn start(network: &Network, name: &str) -> anyhow::Result<Self> {
+        Self::knowing(network, name, usize::MAX)
+    }
+
+    /// One that knows so many of the others.
+    fn knowing(network: &Network, name: &str, known: usize) -> anyhow::Result<Self> {
         let home = network.path(name);
         let text = fs::read_to_string(network.home().join("dev.json"))?;
         let description: Value = serde_json::from_str(&text)?;
@@ -32,6 +39,7 @@ impl Outsider {
         let genesis = network.home().join("validator-0/genesis.json");
         // Free for the moment; the node takes them at once.
         let tcp = || -> anyhow::Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
+        let api = tcp()?;
         let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut arguments: Vec<String> = vec![
             "init".into(),
@@ -42,13 +50,13 @@ impl Outsider {
             "--name".into(),
             name.into(),
             "--api".into(),
-            tcp()?,
+            api.clone(),
             "--consensus".into(),
             tcp()?,
             "--network".into(),
             udp,
         ];
-        for node in nodes {
+        for node in nodes.iter().take(known) {
             let text = |field: &str| node[field].as_str().unwrap_or_default().to_owned();
             if text("role") == "validator" {
                 arguments.extend(["--peer".into(), text("consensus")]);
@@ -61,7 +69,7 @@ impl Outsider {
         let mut command: Command = network.command()?;
         command.arg("run").arg("--home").arg(&home).stdin(Stdio::null());
         let process = command.stdout(log.try_clone()?).stderr(log).spawn()?;
-        Ok(Self { process, key })
+        Ok(Self { process, key, endpoint: format!("http://{api}") })
     }
 }
 
@@ -93,13 +101,32 @@ fn is(network: &User, key: &str, wanted: &str) -> anyhow::Result<bool> {
 
 /// Grant by the owner, registration with the owner's money.
 fn join(network: &Network, owner: &str, node: &str, role: &[&str]) -> anyhow::Result<()> {
+    join_by(network, &[], owner, node, role)
+}
+
+/// The same, with the words that say by whose API.
+fn join_by(network: &Network, by: &[&str], owner: &str, node: &str, role: &[&str]) -> anyhow::Result<()> {
     let file = network.path(&format!("{owner}.grant.json"));
     let file = file.to_string_lossy();
-    let create = [&["grant", "create", "--key", owner, "--node", node, "--file", &file], role].concat();
-    network.succeed(&create)?;
+    let create = ["grant", "create", "--key", owner, "--node", node, "--file", &file];
+    network.succeed(&[&create[..], role, by].concat())?;
     network.succeed(&["grant", "show", &file])?;
-    network.succeed(&["node", "register", "--key", owner, "--grant", &file, "--yes"])?;
+    let register = ["node", "register", "--key", owner, "--grant", &file, "--yes"];
+    network.succeed(&[&register[..], by].concat())?;
     Ok(())
+}
+
+/// Has jobs computed until the owner of a worker is paid for one.
+fn until_earned(network: &Network, owner: &str) -> anyhow::Result<()> {
+    let before = balance(network, owner)?;
+    // Three of the four workers of the tier are drawn for the second stage of each job.
+    for _ in 0..6 {
+        network.succeed(&["job", "submit", "examples/wordcount/job.yaml", "--watch", "--yes"])?;
+        if balance(network, owner)? > before {
+            return Ok(());
+        }
+    }
+    bail!("the worker earned nothing in six jobs")
 }
 
 #[test]
@@ -123,15 +150,7 @@ fn a_validator_and_a_worker_join_from_outside_take_part_and_leave() -> anyhow::R
     let worker = Outsider::start(&network, "sixth")?;
     join(&network, "dave", &worker.key, &["--tier", "large", "--slots", "2"])?;
     network.wait("the worker to say that it is ready", |network| is(network, &worker.key, "active"))?;
-    let before = balance(&network, &dave)?;
-    // Three of the four workers of the tier are drawn for the second stage of each job.
-    for _ in 0..6 {
-        network.succeed(&["job", "submit", "examples/wordcount/job.yaml", "--watch", "--yes"])?;
-        if balance(&network, &dave)? > before {
-            break;
-        }
-    }
-    ensure!(balance(&network, &dave)? > before, "the worker earned nothing in six jobs");
+    until_earned(&network, &dave)?;
     let earned = balance(&network, &dave)?;
 
     // Both leave; the stake is paid when it has been unbonding long enough.
@@ -144,4 +163,35 @@ fn a_validator_and_a_worker_join_from_outside_take_part_and_leave() -> anyhow::R
     network.wait("blocks with four validators", |network| Ok(network.height()? > height + 3))?;
     drop((validator, worker));
     Ok(())
+}
+
+#[test]
+fn a_newcomer_registers_by_its_own_node_and_one_seed() -> anyhow::Result<()> {
+    let network = Network::start(4, 7)?;
+    let erin = owner(&network, "erin", "500")?;
+    let worker = Outsider::knowing(&network, "newcomer", 1)?;
+    // From here on the owner talks to nobody but the node that is not registered yet.
+    let by = ["--endpoint", &worker.endpoint];
+    network.wait("the newcomer to follow the chain", |network| {
+        Ok(network.run(&[&["account", "show", &erin][..], &by].concat())?.status.success())
+    })?;
+    network.succeed(&["key", "generate", "frank", "--plain"])?;
+    let frank = network.json(&["key", "show", "frank"])?;
+    let frank = frank["publicKey"].as_str().context("no key")?;
+    network.succeed(&[&["send", "20", "--to", frank, "--key", "erin"][..], &by].concat())?;
+    ensure!(balance(&network, frank)? == 20.0, "the others have it too");
+    join_by(&network, &by, "erin", &worker.key, &["--tier", "large", "--slots", "2"])?;
+    network.succeed(&[&["stake", "bond", "10", "--node", &worker.key, "--key", "erin"][..], &by].concat())?;
+    network.wait("the newcomer to say that it is ready", |network| is(network, &worker.key, "active"))?;
+    // A job that all four workers of each tier have to answer: one that only hears of blocks by one other is often the last.
+    let job = network.path("wordcount");
+    ensure!(
+        Command::new("cp").arg("-r").arg("examples/wordcount").arg(&job).current_dir(repository()).status()?.success()
+    );
+    let job = job.join("job.yaml");
+    let text = fs::read_to_string(&job)?.replace("{replicas: 3, quorum: 2}", "{replicas: 4, quorum: 4}");
+    fs::write(&job, text)?;
+    let before = balance(&network, &erin)?;
+    network.succeed(&["job", "submit", &job.to_string_lossy(), "--watch", "--yes"])?;
+    network.wait("the newcomer to be paid", |network| Ok(balance(network, &erin)? > before))
 }

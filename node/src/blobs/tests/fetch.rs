@@ -255,10 +255,10 @@ async fn whoever_asks_and_does_not_read_is_disconnected() {
 
 #[tokio::test]
 async fn connected_nodes_are_asked_who_has_a_blob() {
-    use crate::network::flood::{Flood, FloodConfig, FloodHandler, Verdict};
+    use crate::network::flood::{Flood, FloodConfig, FloodHandler, Origin, Verdict};
     struct Nothing;
     impl FloodHandler for Nothing {
-        fn receive(&self, _: PublicKey, items: Vec<bytes::Bytes>) -> futures::future::BoxFuture<'_, Vec<Verdict>> {
+        fn receive(&self, _: Origin, items: Vec<bytes::Bytes>) -> futures::future::BoxFuture<'_, Vec<Verdict>> {
             Box::pin(async move { vec![Verdict::Keep; items.len()] })
         }
         fn pending(&self, _: usize) -> futures::future::BoxFuture<'_, Vec<bytes::Bytes>> {

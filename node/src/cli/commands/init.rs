@@ -87,7 +87,12 @@ impl Arguments {
             name: self.name,
             api: self.api,
             consensus: ConsensusSettings { listen: self.consensus, peers: self.peer },
-            network: NetworkSettings { listen: self.network, advertise: self.advertise, seeds: seeds? },
+            network: NetworkSettings {
+                listen: self.network,
+                advertise: self.advertise,
+                seeds: seeds?,
+                ..NetworkSettings::default()
+            },
             blobs: BlobSettings::default(),
             worker: WorkerSettings::default(),
         };

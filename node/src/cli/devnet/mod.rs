@@ -303,10 +303,10 @@ fn config(node: &Member, nodes: &[Member]) -> NodeConfig {
         },
         network: NetworkSettings {
             listen: node.network,
-            advertise: Vec::new(),
             seeds: others()
                 .map(|other| SeedSettings { key: other.key, addresses: vec![other.network.into()] })
                 .collect(),
+            ..NetworkSettings::default()
         },
         blobs: BlobSettings::default(),
         worker: WorkerSettings::default(),

@@ -1,7 +1,7 @@
 //! What the flood is told about transactions that peers send.
 
 use super::*;
-use crate::network::flood::{FloodHandler, Verdict};
+use crate::network::flood::{FloodHandler, Origin, Verdict};
 
 #[tokio::test]
 async fn only_what_no_honest_node_sends_counts_against_the_peer() {
@@ -24,7 +24,7 @@ async fn only_what_no_honest_node_sends_counts_against_the_peer() {
         Bytes::from_static(b"not a transaction"),
         wire(&signed(&state, 5, 3)),
     ];
-    let verdicts = mempool.receive(stranger(), items).await;
+    let verdicts = mempool.receive(Origin::Member(stranger()), items).await;
     assert_eq!(
         verdicts,
         vec![

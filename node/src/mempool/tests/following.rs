@@ -13,7 +13,7 @@ use valo_protocol::{
 use super::*;
 use crate::{
     chain::{FinalizedBlock, TransactionSource},
-    network::flood::{FloodHandler, Verdict},
+    network::flood::{FloodHandler, Origin, Verdict},
 };
 
 /// Makes a block of these final: changes the state as it would, then tells the mempool.
@@ -201,10 +201,14 @@ async fn what_comes_a_block_too_early_is_taken_after_that_block() {
     let newcomer = wire(&signed(&state, 7, 0));
     let mut forged = signed(&state, 7, 1);
     forged.signature.0[9] ^= 1;
-    let verdicts = mempool.receive(stranger(), vec![newcomer.clone(), wire(&forged)]).await;
+    let verdicts = mempool.receive(Origin::Member(stranger()), vec![newcomer.clone(), wire(&forged)]).await;
     assert_eq!(verdicts, [Verdict::Later, Verdict::Later], "the key of its sender is not known yet");
     finalize(&state, &mempool, vec![signed(&state, 2, 0)]);
-    assert_eq!(mempool.receive(stranger(), vec![newcomer.clone()]).await, [Verdict::Later], "still early");
+    assert_eq!(
+        mempool.receive(Origin::Member(stranger()), vec![newcomer.clone()]).await,
+        [Verdict::Later],
+        "still early"
+    );
     assert!(mempool.is_empty());
 
     state.unborn.lock().unwrap().clear();
@@ -213,7 +217,7 @@ async fn what_comes_a_block_too_early_is_taken_after_that_block() {
     assert_eq!(published, Some(vec![newcomer.clone()]), "once, and without the forged one");
     assert_eq!(mempool.pending(10).await, vec![newcomer.clone()]);
     assert_eq!(mempool.metrics().early.get(), 1);
-    assert_eq!(mempool.receive(stranger(), vec![newcomer]).await, [Verdict::Keep]);
+    assert_eq!(mempool.receive(Origin::Member(stranger()), vec![newcomer]).await, [Verdict::Keep]);
 }
 
 /// The block may come between the look at the state and the holding.
@@ -225,7 +229,7 @@ async fn a_block_in_between_is_not_missed() {
     let before = mempool.shared.version();
     finalize(&state, &mempool, vec![signed(&state, 2, 0)]);
     let answers = [Err(Rejection::Invalid(Invalid::NoSender(account(7))))];
-    mempool.hold_early(stranger(), vec![early.clone()], &answers, before);
+    mempool.hold_early(Origin::Member(stranger()), vec![early.clone()], &answers, before);
     while mempool.is_empty() {
         tokio::task::yield_now().await;
     }

@@ -1,5 +1,5 @@
-//! Keeps this node connected: dials members that are known and not connected, and asks peers for
-//! more of them.
+//! Keeps this node connected: dials members and seeds that are known and not connected, and asks
+//! peers for more of them.
 
 use std::{sync::Arc, time::Instant};
 
@@ -8,7 +8,7 @@ use tracing::debug;
 use valo_protocol::PublicKey;
 
 use super::{ALPN, Shared, session};
-use crate::network::{Refusal, dial::jitter};
+use crate::network::{Refusal, dial::jitter, guests::STRANGER_DIALS};
 
 /// Dials under way at once.
 const MAX_DIALS: usize = 8;
@@ -28,12 +28,22 @@ pub(super) async fn keep_connected(shared: Arc<Shared>) {
         let connected = peers.borrow().clone();
         let now = Instant::now();
         let (due, next) = network.book(|book| {
-            book.due(now, |key| !connected.contains(key) && !under_way.contains(key) && network.accepts(key))
+            book.due(now, |key| !connected.contains(key) && !under_way.contains(key) && network.knows(key))
         });
-        let room =
-            shared.config.dial_peers.saturating_sub(connected.len()).min(MAX_DIALS).saturating_sub(dialing.len());
-        let full = room == 0;
-        for key in due.into_iter().take(room) {
+        let is_member = |key: &PublicKey| network.members().contains(key);
+        let wanted = shared.config.dial_peers;
+        // Seeds that are no members are dialed beside them: to a stranger they may be strangers too, and no way in.
+        let of_members = if network.is_stranger() { wanted.min(STRANGER_DIALS) } else { wanted };
+        let taken = |members: bool| connected.iter().chain(&under_way).filter(|key| is_member(key) == members).count();
+        let mut for_members = of_members.saturating_sub(taken(true));
+        let mut for_seeds = wanted.saturating_sub(taken(false));
+        let full = dialing.len() >= MAX_DIALS || (for_members == 0 && for_seeds == 0);
+        for key in due {
+            let room = if is_member(&key) { &mut for_members } else { &mut for_seeds };
+            if *room == 0 || dialing.len() >= MAX_DIALS {
+                continue;
+            }
+            *room = room.saturating_sub(1);
             under_way.push(key);
             let shared = shared.clone();
             dialing.spawn(async move {
@@ -60,9 +70,8 @@ pub(super) async fn keep_connected(shared: Arc<Shared>) {
             _ = members.changed() => {}
             () = wait => {}
             _ = exchange.tick() => {
-                let keys = shared.sessions.keys();
-                let index = usize::from(jitter()).checked_rem(keys.len());
-                if let Some(peer) = index.and_then(|index| keys.get(index)) {
+                let index = usize::from(jitter()).checked_rem(connected.len());
+                if let Some(peer) = index.and_then(|index| connected.iter().nth(index)) {
                     let (network, peer) = (network.clone(), *peer);
                     shared.network.spawn(async move { network.exchange_peers(peer).await });
                 }

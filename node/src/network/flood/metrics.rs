@@ -30,6 +30,12 @@ pub struct FloodMetrics {
     pub slow: Counter,
     /// Peers dropped because they broke the framing.
     pub broken: Counter,
+    /// Items of guests that were heard.
+    pub guest_items: Counter,
+    /// Items of guests left unheard because they sent more than they may.
+    pub guest_limited: Counter,
+    /// Items left out for guests that had no room for more.
+    pub guest_left_out: Counter,
     /// Items refused from this node itself because they are larger than an item may be.
     pub oversize: Counter,
 }
@@ -50,6 +56,9 @@ impl FloodMetrics {
             ("received_bytes", "Bytes of items received", &self.received_bytes),
             ("slow", "Peers dropped for slowness", &self.slow),
             ("broken", "Peers dropped for broken frames", &self.broken),
+            ("guest_items", "Items of guests heard", &self.guest_items),
+            ("guest_limited", "Items of guests unheard because they sent too many", &self.guest_limited),
+            ("guest_left_out", "Items left out for guests without room", &self.guest_left_out),
             ("oversize", "Own items refused for their size", &self.oversize),
         ] {
             registry.register(name, help, counter.clone());

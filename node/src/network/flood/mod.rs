@@ -18,13 +18,20 @@
 //! bytes and filled without waiting; a peer whose queue is full, or that takes nothing for
 //! [`FloodConfig::write_timeout`], is dropped and may come back later. Invalid data counts against
 //! the sender until it is banned (see [`Offence`](super::Offence)).
+//!
+//! Guests are heard in one line, one frame after the other and in a measure of their own, and what
+//! they have no room for is left out (`super::guests`). A node that is a stranger itself passes
+//! nothing on but what it has published itself: others hear the rest from members.
 
 mod frame;
+mod guests;
 mod keeper;
 mod metrics;
 mod seen;
 mod session;
 
+#[cfg(test)]
+mod guest_tests;
 #[cfg(test)]
 mod measure;
 #[cfg(test)]
@@ -46,6 +53,7 @@ pub use self::{
     metrics::FloodMetrics,
 };
 use self::{
+    guests::{GuestLine, Own},
     seen::{ItemId, Seen, item_id},
     session::Sessions,
 };
@@ -68,11 +76,20 @@ pub enum Verdict {
     Invalid,
 }
 
+/// Who sent items, for those who give each sender room of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A member, or a seed.
+    Member(PublicKey),
+    /// Some guest: together they have the room of one.
+    Guests,
+}
+
 /// Who judges items and knows what is pending: the mempool.
 pub trait FloodHandler: Send + Sync + 'static {
     /// Judges items that are new to this node: one verdict for each, in their order. A missing
     /// verdict counts as [`Verdict::Keep`]. While it runs, nothing more is read from this peer.
-    fn receive(&self, from: PublicKey, items: Vec<Bytes>) -> BoxFuture<'_, Vec<Verdict>>;
+    fn receive(&self, from: Origin, items: Vec<Bytes>) -> BoxFuture<'_, Vec<Verdict>>;
 
     /// At most `limit` pending items for a peer that has just connected, most important first.
     fn pending(&self, limit: usize) -> BoxFuture<'_, Vec<Bytes>>;
@@ -94,6 +111,12 @@ pub struct FloodConfig {
     pub write_timeout: Duration,
     /// Pending items sent to a peer that has just connected.
     pub pending_items: usize,
+    /// Items waiting for one guest; further ones are left out.
+    pub guest_queue_items: usize,
+    /// Bytes waiting for one guest.
+    pub guest_queue_bytes: usize,
+    /// Pending items sent to a guest that has just connected.
+    pub guest_pending_items: usize,
     /// Ids remembered for deduplication.
     pub seen_items: usize,
     /// How long an id is remembered at least, traffic permitting.
@@ -109,6 +132,9 @@ impl Default for FloodConfig {
             queue_bytes: 32 << 20,
             write_timeout: Duration::from_secs(5),
             pending_items: 20_000,
+            guest_queue_items: 10_000,
+            guest_queue_bytes: 1 << 20,
+            guest_pending_items: 1000,
             seen_items: 400_000,
             seen_lifetime: Duration::from_secs(60),
         }
@@ -127,6 +153,9 @@ struct Shared {
     handler: Arc<dyn FloodHandler>,
     seen: Mutex<Seen>,
     sessions: Sessions,
+    /// What this node published lately, kept while it is a stranger.
+    own: Mutex<Own>,
+    guests: GuestLine,
     metrics: FloodMetrics,
 }
 
@@ -138,6 +167,8 @@ impl Flood {
             network: network.clone(),
             seen: Mutex::new(seen),
             sessions: Sessions::new(network),
+            own: Mutex::default(),
+            guests: GuestLine::new(Instant::now()),
             metrics: FloodMetrics::default(),
             config,
             handler,
@@ -167,6 +198,7 @@ impl Flood {
             .collect();
         self.shared.metrics.published.inc_by(items.len() as u64);
         self.shared.first_seen(&items);
+        self.shared.keep_own(&items);
         self.shared.send(&items, None);
     }
 
@@ -187,8 +219,40 @@ impl Shared {
 
     /// Queues items for all peers but one.
     fn send(&self, items: &[Bytes], except: Option<PublicKey>) {
-        let queued = self.sessions.queue(items, except);
+        let (queued, left_out) = self.sessions.queue(items, except, &self.config);
         self.metrics.queued.inc_by(queued);
+        self.metrics.guest_left_out.inc_by(left_out);
+    }
+
+    /// Keeps what a stranger publishes for peers that it has not met yet: nobody else passes it on.
+    fn keep_own(&self, items: &[Bytes]) {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.network.is_stranger() {
+            items.iter().for_each(|item| own.keep(item.clone()));
+        } else {
+            own.clear();
+        }
+    }
+
+    /// What a peer is sent that has just connected.
+    async fn pending(&self, guest: bool) -> Vec<Bytes> {
+        if self.network.is_stranger() {
+            return self.own.lock().unwrap_or_else(PoisonError::into_inner).items();
+        }
+        let limit = if guest { self.config.guest_pending_items } else { self.config.pending_items };
+        let mut pending = self.handler.pending(limit).await;
+        pending.truncate(limit);
+        pending.retain(|item| !item.is_empty() && item.len() <= MAX_ITEM);
+        pending
+    }
+
+    /// Handles the items of one frame of a guest, when it is its turn. False when the guest is banned by them.
+    async fn receive_from_guest(&self, from: PublicKey, items: Vec<Bytes>) -> bool {
+        self.metrics.guest_items.inc_by(items.len() as u64);
+        let Some(turn) = self.guests.turn(&items).await else { return true };
+        let handled = self.receive(from, items).await;
+        drop(turn);
+        handled
     }
 
     /// Handles the items of one frame. False when the sender is banned by them.
@@ -203,7 +267,8 @@ impl Shared {
             return true;
         }
         self.metrics.received.inc_by(new.len() as u64);
-        let verdicts = self.handler.receive(from, new.clone()).await;
+        let origin = if self.network.knows(&from) { Origin::Member(from) } else { Origin::Guests };
+        let verdicts = self.handler.receive(origin, new.clone()).await;
         let mut forward = Vec::with_capacity(new.len());
         let mut later = Vec::new();
         let mut invalid = 0u32;
@@ -215,8 +280,10 @@ impl Shared {
                 Verdict::Invalid => invalid = invalid.saturating_add(1),
             }
         }
-        self.metrics.forwarded.inc_by(forward.len() as u64);
-        self.send(&forward, Some(from));
+        if !self.network.is_stranger() {
+            self.metrics.forwarded.inc_by(forward.len() as u64);
+            self.send(&forward, Some(from));
+        }
         if !later.is_empty() {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             later.iter().for_each(|id| seen.forget(id));

@@ -118,3 +118,26 @@ fn nothing_runs_before_there_is_a_genesis() {
     network.status = None;
     assert!(built(&validators(4), network).stateful_set.is_none());
 }
+
+#[test]
+fn nodes_that_join_are_told_of_the_other_cluster_and_may_go_there() {
+    let seed = "cd".repeat(32);
+    let join = json!({
+        "genesisHash": "ab".repeat(32), "seeds": [{"key": seed, "addresses": ["203.0.113.4:7002"]}],
+        "peers": ["203.0.113.4:7001"],
+    });
+    let mut network = network(json!({}));
+    network.spec.chain = None;
+    network.spec.join = Some(serde_json::from_value(join).unwrap());
+    let prepared = built(&workers(), network);
+    let config = prepared.config.data.unwrap().remove("config.yaml").unwrap();
+    let config: serde_json::Value = serde_yaml::from_str(&config).unwrap();
+    // Validators of this cluster may be strangers to the chain too: the others are named beside them.
+    let last = |list: &serde_json::Value| list.as_array().and_then(|list| list.last()).cloned();
+    assert_eq!(last(&config["consensus"]["peers"]), Some(json!("203.0.113.4:7001")));
+    assert_eq!(last(&config["network"]["seeds"]), Some(json!({"key": seed, "addresses": ["203.0.113.4:7002"]})));
+    let egress = prepared.policy.spec.unwrap().egress.unwrap();
+    let anywhere = egress.iter().filter(|rule| rule.ports.is_none()).flat_map(|rule| rule.to.iter().flatten());
+    let blocks: Vec<_> = anywhere.filter_map(|peer| peer.ip_block.as_ref().map(|block| block.cidr.clone())).collect();
+    assert_eq!(blocks, ["0.0.0.0/0", "::/0"]);
+}
