@@ -76,6 +76,7 @@ refused "chain.validators[0].count" "${cluster[@]}" --set nodeTiers.validators.r
 refused "there is no nodeTiers.other" "${cluster[@]}" --set-string 'chain.validators[0].nodeTier=other,chain.validators[0].stake=1'
 refused "there is no wallets.other" "${cluster[@]}" --set nodeTiers.validators.stake.wallet=other
 refused "join.seeds" "${cluster[@]}" --set "join.genesisHash=$(printf ab%.0s {1..32})"
+refused "join.peers" "${cluster[@]}" -f charts/valo-cluster/examples/join.yaml --set join.genesisConfigMap=genesis,join.peers=null
 refused "colour" "${cluster[@]}" --set colour=red
 refused "balance" "${cluster[@]}" --set wallets.owner.balance=much
 refused "replicas" op charts/valo-operator --set replicas=some
