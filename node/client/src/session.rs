@@ -104,7 +104,8 @@ impl AccountSession {
                     // Whatever went wrong, the node knows the next nonce better than this session.
                     *next = None;
                     let stale = matches!(error.code(), Some("nonceUsed" | "nonceGap" | "nonceTaken" | "tooFarAhead"));
-                    if tries >= if stale { NONCES } else { 1 } {
+                    let most = if stale { NONCES } else { 1 };
+                    if tries >= most {
                         return Err(error);
                     }
                 }
