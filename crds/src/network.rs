@@ -70,6 +70,11 @@ pub struct NetworkSpec {
     /// How nodes of other clusters reach the nodes of this one.
     #[serde(default)]
     pub external_address: ExternalAddress,
+    /// Connections that each node keeps for guests: nodes that are not registered yet, such as those of others that join.
+    /// 64 unless said; 0 admits none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4096))]
+    pub guests: Option<i32>,
     /// The HTTP API by a name of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,

@@ -48,6 +48,14 @@ pub async fn apply(context: &Context, network: &Network, prepared: Prepared) -> 
     Ok(Applied { genesis: hash })
 }
 
+impl Applied {
+    /// What came of it the last time.
+    pub fn before(network: &Network) -> Self {
+        let known = network.status.as_ref().and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
+        Self { genesis: known }
+    }
+}
+
 fn is_ours(ingress: &Ingress, network: &Network) -> bool {
     ingress.owner_references().iter().any(|owner| Some(&owner.uid) == network.metadata.uid.as_ref())
 }

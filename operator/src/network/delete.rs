@@ -3,14 +3,13 @@
 use super::Error;
 use crate::{
     Context,
-    controller::SOON,
     names::{FINALIZER, namespace_of, reference},
 };
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
 use valo_crds::{Network, NodeTier};
 
-/// Ends a Network, or waits.
-pub async fn delete(context: &Context, network: &Network) -> Result<Action, Error> {
+/// Ends a Network, or waits; whether it is over.
+pub async fn delete(context: &Context, network: &Network) -> Result<bool, Error> {
     let (namespace, name) = (namespace_of(network), network.name_any());
     let tiers: Vec<NodeTier> = context.cluster.list(&namespace, "").await?;
     let tiers = tiers.iter().filter(|tier| tier.spec.network_ref.name == name).map(|tier| tier.name_any());
@@ -18,8 +17,8 @@ pub async fn delete(context: &Context, network: &Network) -> Result<Action, Erro
     if !waits.is_empty() {
         let note = format!("{} of this Network go first: delete them", waits.join(", "));
         context.tell(&reference(network), "Waiting", "Delete", note).await;
-        return Ok(Action::requeue(SOON));
+        return Ok(false);
     }
     context.cluster.set_finalizer(network, FINALIZER, false).await?;
-    Ok(Action::await_change())
+    Ok(true)
 }

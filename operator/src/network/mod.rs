@@ -65,7 +65,15 @@ impl Kind for Network {
     async fn reconcile(network: Arc<Self>, context: Arc<Context>) -> Result<Action, Error> {
         let steps = Steps::of::<Self>(&context);
         if network.metadata.deletion_timestamp.is_some() {
-            return steps.run("delete", delete::delete(&context, &network)).await;
+            if steps.run("delete", delete::delete(&context, &network)).await? {
+                return Ok(Action::await_change());
+            }
+            // Those that leave are followed to the end.
+            let found = steps.run("dereference", dereference::dereference(&context, &network)).await?;
+            let checked = validate::validate(&network, found)?;
+            let applied = apply::Applied::before(&network);
+            steps.run("status", status::report(&context, &network, &checked, &applied)).await?;
+            return Ok(Action::requeue(SOON));
         }
         let found = steps.run("dereference", dereference::dereference(&context, &network)).await?;
         let checked = validate::validate(&network, found)?;

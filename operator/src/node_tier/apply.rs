@@ -223,7 +223,7 @@ fn action(
     step: Step,
 ) -> Option<Action> {
     let node = chain.records.get(&ordinal).map(|record| record.id);
-    let endpoints = || endpoints(&endpoints_of(tier, &checked.pods.external, &checked.external, ordinal));
+    let endpoints = || endpoints(&endpoints_of(tier, &checked.pods, &checked.external, ordinal).unwrap_or_default());
     Some(match step {
         Step::Register => {
             let status = &chain.chain.status;

@@ -19,7 +19,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use valo_client::types::Node;
-use valo_crds::{ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
+use valo_crds::{AddressType, ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
 use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey, registry::NodeRole};
 
 /// The annotation with which a user lets nodes go without draining them.
@@ -71,6 +71,11 @@ pub struct PodSettings {
     pub pull_secrets: Vec<String>,
     /// How nodes of other clusters reach these.
     pub external: ExternalAddress,
+    /// Whether all nodes of the chain are of this cluster, for all that is known: names of this cluster then mean the
+    /// same to all of them.
+    pub is_private: bool,
+    /// Connections that each node keeps for nodes that are not registered, if that is said.
+    pub guests: Option<i32>,
     /// Whether the HTTP API has a name of its own.
     pub has_ingress: bool,
     /// Whether nodes of elsewhere are dialed.
@@ -117,7 +122,7 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         let pod_name = names::pod(&tier.name_any(), ordinal);
         let pod = found.pods.iter().find(|pod| pod.name_any() == pod_name);
         let record = found.chain.as_ref().and_then(|chain| chain.records.get(&ordinal));
-        let endpoints = endpoints_of(tier, &pods.external, &found.external, ordinal);
+        let endpoints = endpoints_of(tier, &pods, &found.external, ordinal);
         all.insert(ordinal, seen(&endpoints, pod, record));
     }
     let situation = Situation {
@@ -180,22 +185,29 @@ fn is_abandoned(tier: &NodeTier, network: Option<&Network>) -> bool {
     tier.metadata.deletion_timestamp.is_some() && (said || with_chain || never_ran)
 }
 
-/// Where a node is reached: by pods of this cluster, and by the world if that is asked for.
+/// Where the chain says that a node is reached; none while that is not known. A name of this cluster is another pod in
+/// another cluster: it goes onto a chain that nobody else can be on, and nowhere else. Pods of one Network know each other by
+/// their configuration.
 pub fn endpoints_of(
     tier: &NodeTier,
-    external: &ExternalAddress,
+    pods: &PodSettings,
     services: &BTreeMap<String, Service>,
     ordinal: i32,
-) -> Vec<String> {
+) -> Option<Vec<String>> {
     let pod = names::pod(&tier.name_any(), ordinal);
-    let inside = addresses::inside(&namespace_of(tier), &tier.name_any(), &pod);
-    let outside = services.get(&pod).and_then(|service| addresses::outside(external, ordinal, service));
-    std::iter::once(inside).chain(outside).flat_map(|at| at.endpoints()).collect()
+    let at = match pods.external.type_ {
+        AddressType::None if pods.is_private => addresses::inside(&namespace_of(tier), &tier.name_any(), &pod),
+        AddressType::None => return Some(Vec::new()),
+        AddressType::LoadBalancer | AddressType::NodePort => {
+            services.get(&pod).and_then(|service| addresses::outside(&pods.external, ordinal, service))?
+        }
+    };
+    Some(at.endpoints())
 }
 
-fn seen(endpoints: &[String], pod: Option<&Pod>, record: Option<&Node>) -> Seen {
-    // The registry takes 128 characters; longer names are not told.
-    let fit = endpoints.iter().all(|endpoint| endpoint.len() <= 128);
+fn seen(endpoints: &Option<Vec<String>>, pod: Option<&Pod>, record: Option<&Node>) -> Seen {
+    // The registry takes 128 characters; longer names are not told. What is not known now is not taken back.
+    let fit = endpoints.as_ref().filter(|all| all.iter().all(|endpoint| endpoint.len() <= 128));
     Seen {
         ready: pod.is_some_and(is_ready),
         record: record.map(|node| Record {
@@ -203,7 +215,7 @@ fn seen(endpoints: &[String], pod: Option<&Pod>, record: Option<&Node>) -> Seen 
             stake: node.stake,
             unbonding: sum(node.unbonding.iter().map(|part| part.amount)),
         }),
-        moved: fit && record.is_some_and(|node| node.endpoints != endpoints),
+        moved: fit.is_some_and(|endpoints| record.is_some_and(|node| node.endpoints != *endpoints)),
     }
 }
 
@@ -276,6 +288,11 @@ fn pod_settings(tier: &NodeTier, found: &Found, settings: &Settings) -> PodSetti
             .map(|spec| spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect())
             .unwrap_or_default(),
         external: spec.map(|spec| spec.external_address.clone()).unwrap_or_default(),
+        is_private: spec.is_some_and(|spec| {
+            let founds = spec.chain.as_ref();
+            founds.is_some_and(|chain| chain.validators.iter().all(|group| group.node_tier.is_some()))
+        }),
+        guests: spec.and_then(|spec| spec.guests),
         has_ingress: spec.is_some_and(|spec| spec.ingress.is_some()),
         joins: join.is_some(),
         peers,
@@ -331,6 +348,59 @@ mod tests {
         let validators: Validators =
             serde_json::from_value(json!({"height": 1, "hash": zero, "totalPower": 0, "validators": []})).unwrap();
         OnChain { chain, signers: Default::default(), records, tiers: Vec::new(), validators }
+    }
+
+    /// Where the chain says that the first node of a tier is, by how its Network came about and is reached.
+    fn told(network: serde_json::Value, services: serde_json::Value) -> Option<Vec<String>> {
+        let network: Network = serde_json::from_value(json!({
+            "apiVersion": "valo.network/v1alpha1", "kind": "Network", "metadata": {"name": "demo"}, "spec": network,
+        }))
+        .unwrap();
+        let tier: NodeTier = serde_json::from_value(json!({
+            "apiVersion": "valo.network/v1alpha1", "kind": "NodeTier", "metadata": {"name": "v", "namespace": "valo"},
+            "spec": {"networkRef": {"name": "demo"}, "role": "validator", "replicas": 1},
+        }))
+        .unwrap();
+        let services: BTreeMap<String, Service> = serde_json::from_value(services).unwrap();
+        let found = Found { network: Some(network), external: services.clone(), ..Found::default() };
+        let settings = Settings { node_image: String::new(), namespace: String::new() };
+        endpoints_of(&tier, &pod_settings(&tier, &found, &settings), &services, 0)
+    }
+
+    #[test]
+    fn names_of_a_cluster_go_onto_no_chain_of_others() {
+        let own = json!({"validators": [{"nodeTier": "v", "stake": "1000"}]});
+        let shared = json!({"validators": [
+            {"nodeTier": "v", "stake": "1000"}, {"publicKey": "ab".repeat(32), "ownerKey": "cd".repeat(32), "stake": "1000"},
+        ]});
+        let join = json!({"genesisHash": "ab".repeat(32), "seeds": [{"key": "cd".repeat(32)}]});
+        let ports = json!({"type": "NodePort", "hosts": ["203.0.113.4"]});
+        let service = json!({"v-0": {"spec": {"ports": [
+            {"name": "consensus", "port": 7001, "nodePort": 30701}, {"name": "network", "port": 7002, "nodePort": 30702},
+        ]}}});
+        let list = |all: &[&str]| Some(all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+
+        let inside = list(&["tcp://v-0.v-nodes.valo.svc:7001", "udp://v-0.v-nodes.valo.svc:7002"]);
+        assert_eq!(told(json!({"chain": own}), json!({})), inside);
+        assert_eq!(told(json!({"chain": shared}), json!({})), list(&[]), "validators of elsewhere read it too");
+        assert_eq!(told(json!({"join": join}), json!({})), list(&[]));
+        let outside = list(&["tcp://203.0.113.4:30701", "udp://203.0.113.4:30702"]);
+        for network in
+            [json!({"chain": own, "externalAddress": ports}), json!({"join": join, "externalAddress": ports})]
+        {
+            assert_eq!(told(network.clone(), service.clone()), outside);
+            assert_eq!(told(network, json!({})), None, "not known yet");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_now_is_not_taken_back() {
+        let record = crate::testing::node(json!({"endpoints": ["tcp://203.0.113.4:30701"]}));
+        let moved = |endpoints: Option<Vec<String>>| seen(&endpoints, None, Some(&record)).moved;
+        assert!(!moved(None), "a load balancer that lost its address");
+        assert!(!moved(Some(vec!["tcp://203.0.113.4:30701".to_owned()])));
+        assert!(moved(Some(Vec::new())), "reached through others only, by will");
+        assert!(!moved(Some(vec!["a".repeat(129)])), "the registry does not take it");
     }
 
     #[test]

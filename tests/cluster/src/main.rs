@@ -14,10 +14,11 @@
 
 mod harness;
 mod tests;
+mod valo;
 
 use harness::{Cluster, Suite};
 use std::process::ExitCode;
-use tests::{charts, custom_resources, images, testbed};
+use tests::{charts, custom_resources, images, join, testbed};
 
 fn main() -> ExitCode {
     // Beside those that run alone nothing else does: they change what all others see, or stop what they use.
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         .alone("charts::install_compute_and_leave", charts::install_compute_and_leave)
         .alone("charts::scale_there_and_back", charts::scale_there_and_back)
         .alone("charts::pods_are_killed", charts::pods_are_killed)
+        .alone("join::a_stranger_works_earns_and_leaves", join::a_stranger_works_earns_and_leaves)
         .alone("testbed::a_node_loses_power_and_comes_back", testbed::a_node_loses_power_and_comes_back);
     suite.run(Cluster::up)
 }

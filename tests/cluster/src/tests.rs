@@ -3,4 +3,5 @@
 pub mod charts;
 pub mod custom_resources;
 pub mod images;
+pub mod join;
 pub mod testbed;

@@ -36,6 +36,8 @@ struct Consensus<'a> {
 struct Network<'a> {
     listen: String,
     seeds: &'a [Seed],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guests: Option<i32>,
 }
 
 #[derive(Serialize)]
@@ -57,7 +59,7 @@ pub fn build(tier: &NodeTier, pods: &PodSettings) -> ConfigMap {
         name: tier.name_any(),
         api: format!("0.0.0.0:{API_PORT}"),
         consensus: Consensus { listen: format!("0.0.0.0:{CONSENSUS_PORT}"), peers: &pods.peers },
-        network: Network { listen: format!("0.0.0.0:{NETWORK_PORT}"), seeds: &pods.seeds },
+        network: Network { listen: format!("0.0.0.0:{NETWORK_PORT}"), seeds: &pods.seeds, guests: pods.guests },
         // Half of the volume for blobs, the rest for the chain; an eighth for one uploader.
         blobs: Blobs { node_quota: size / 2, owner_quota: size / 8 },
     };

@@ -91,7 +91,12 @@ pub fn build(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash, replicas
 pub fn template(tier: &NodeTier, pods: &PodSettings) -> String {
     let spec = &tier.spec;
     let asked = (&pods.image, &spec.resources, &spec.node_selector, &spec.tolerations);
-    BlobHash::of(serde_json::to_string(&asked).unwrap_or_default().as_bytes()).short()
+    let mut text = serde_json::to_string(&asked).unwrap_or_default();
+    // Read once, when a node starts. Added where it is said, so that the hash of all others holds still.
+    if let Some(guests) = pods.guests {
+        text.push_str(&format!(" guests={guests}"));
+    }
+    BlobHash::of(text.as_bytes()).short()
 }
 
 fn pod_spec(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> PodSpec {

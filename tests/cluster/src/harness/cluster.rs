@@ -9,7 +9,8 @@ use std::{
     process::Command,
 };
 
-const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/cluster");
+/// Below the project's root, where the tests run: a path that is compiled in may be that of another clone.
+const TESTBED: &str = "tests/cluster/testbed/cluster";
 
 /// A cluster that is up. It goes down when this is dropped, unless `VALO_KEEP` is set.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Cluster {
 impl Cluster {
     /// Brings a cluster up, with the images of `VALO_IMAGES` on every node.
     pub fn up() -> anyhow::Result<Self> {
+        anyhow::ensure!(Path::new(TESTBED).exists(), "run it in the project's root, as make cluster-test does");
         let folder =
             env::var_os("VALO_IMAGES").context("VALO_IMAGES is not set; make cluster-test builds the images")?;
         let (images, archives) = read_images(Path::new(&folder))?;
@@ -51,11 +53,22 @@ impl Cluster {
     /// One of the programs that were built for the cluster: `kubectl`, `helm`, `kubeconform`.
     pub fn tool(&self, name: &str) -> Command {
         let mut command = program(self.home.join("tools").join(name));
+        self.known_to(&mut command);
+        command
+    }
+
+    /// The same without a limit of time: whoever starts it ends it.
+    pub fn lasting(&self, name: &str) -> Command {
+        let mut command = Command::new(self.home.join("tools").join(name));
+        self.known_to(&mut command);
+        command
+    }
+
+    fn known_to(&self, command: &mut Command) {
         // What a cluster said of its kinds goes with it: the next one has the same address.
         command
             .env("KUBECONFIG", self.home.join("run/admin.kubeconfig"))
             .env("KUBECACHEDIR", self.home.join("run/kubectl"));
-        command
     }
 
     /// An image, `node` or `operator`, as a reference by digest.

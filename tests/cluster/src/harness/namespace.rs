@@ -21,13 +21,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 const TEST: &str = "valo.test/test";
 
 /// Undoes what a test did outside of its namespace.
-type Undo = Box<dyn FnOnce(&Namespace) -> anyhow::Result<()> + Send>;
+type Undo = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
 /// The namespace of a test, under the restricted level of Pod Security.
 pub struct Namespace {
     cluster: Arc<Cluster>,
     name: String,
-    afterwards: Mutex<Vec<Undo>>,
+    /// Shared with the namespaces beside it.
+    afterwards: Arc<Mutex<Vec<Undo>>>,
 }
 
 impl fmt::Debug for Namespace {
@@ -44,13 +45,32 @@ impl Namespace {
         let namespace = Self {
             cluster: cluster.clone(),
             name: format!("{short:.50}-{}", process::id()),
-            afterwards: Mutex::default(),
+            afterwards: Arc::default(),
         };
-        let labels = format!("{TEST}: {short:.60}, pod-security.kubernetes.io/enforce: restricted");
-        let metadata = format!("{{name: {}, labels: {{{labels}}}}}", namespace.name);
-        namespace.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {metadata}}}"))?;
-        namespace.kubectl(&["wait", "--for=create", "--timeout=30s", "serviceaccount/default"])?;
+        namespace.make(&format!("{TEST}: {short:.60}"))?;
         Ok(namespace)
+    }
+
+    /// A further namespace for the same test, as of somebody else. It goes with what the test did last.
+    pub fn beside(&self, name: &str) -> anyhow::Result<Self> {
+        let beside = Self { name: format!("{}-{name}", self.name), ..self.handle() };
+        beside.afterwards(|beside| {
+            beside.kubectl(&["delete", "namespace", beside.name(), "--ignore-not-found", "--timeout=60s"]).map(drop)
+        });
+        // Of no test by its label: what is in it is told after a failure.
+        beside.make("valo.test/beside: \"true\"")?;
+        Ok(beside)
+    }
+
+    fn handle(&self) -> Self {
+        Self { cluster: self.cluster.clone(), name: self.name.clone(), afterwards: self.afterwards.clone() }
+    }
+
+    fn make(&self, label: &str) -> anyhow::Result<()> {
+        let labels = format!("{label}, pod-security.kubernetes.io/enforce: restricted");
+        let metadata = format!("{{name: {}, labels: {{{labels}}}}}", self.name);
+        self.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {metadata}}}"))?;
+        self.kubectl(&["wait", "--for=create", "--timeout=30s", "serviceaccount/default"]).map(drop)
     }
 
     /// The cluster that it is on.
@@ -150,14 +170,16 @@ impl Namespace {
     /// Has something undone when the test is over: after a failure was looked into, unlike what a test drops. The last
     /// thing asked for comes first.
     pub fn afterwards(&self, undo: impl FnOnce(&Self) -> anyhow::Result<()> + Send + 'static) {
-        self.afterwards.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(undo));
+        let handle = self.handle();
+        let undo = Box::new(move || undo(&handle));
+        self.afterwards.lock().unwrap_or_else(PoisonError::into_inner).push(undo);
     }
 
     /// Ends it after a good test, without waiting until all in it is gone.
     pub fn end(self) -> anyhow::Result<()> {
         let undos = mem::take(&mut *self.afterwards.lock().unwrap_or_else(PoisonError::into_inner));
         for undo in undos.into_iter().rev() {
-            undo(&self)?;
+            undo()?;
         }
         self.kubectl(&["delete", "namespace", &self.name, "--wait=false"]).map(drop)
     }

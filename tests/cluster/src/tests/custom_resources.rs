@@ -5,8 +5,8 @@ use anyhow::{Context, bail, ensure};
 use serde_yaml::Value;
 use std::fs;
 
-const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/manifests");
-const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../resources/src/samples");
+const MANIFESTS: &str = "crds/manifests";
+const SAMPLES: &str = "tests/resources/src/samples";
 
 /// Creates the definitions of all kinds, for one test only, and waits until the API server serves them.
 fn install(namespace: &Namespace) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use crate::harness::Namespace;
 use anyhow::ensure;
 
-const PRIMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/primes");
+const PRIMES: &str = "examples/primes";
 
 /// A pod as the restricted level of Pod Security wants it, with nothing to write to but /data. A
 /// ConfigMap `job` is at /job.
