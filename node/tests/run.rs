@@ -5,10 +5,12 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 use valo::node::{BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, WorkerSettings};
 use valo_protocol::{
@@ -19,8 +21,10 @@ use valo_protocol::{
     registry::NodeRole,
 };
 
-/// The folder of the one validator of a chain, whose consensus listens there.
-fn folder(home: &Path, consensus: SocketAddr) {
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The folder of the one validator of a chain, whose consensus listens there, and everything else there.
+fn folder(home: &Path, consensus: SocketAddr, network: SocketAddr) {
     let key = SecretKey::from_seed([7; 32]);
     let owner = SecretKey::from_seed([8; 32]);
     let account = GenesisAccount { key: owner.public(), balance: Amount::from_valo(1000).unwrap() };
@@ -40,12 +44,11 @@ fn folder(home: &Path, consensus: SocketAddr) {
         tiers: BoundedVec::default(),
         nodes: BoundedVec::new(vec![node]).unwrap(),
     };
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = NodeConfig {
         name: "validator".to_owned(),
-        api: any,
+        api: ANY,
         consensus: ConsensusSettings { listen: consensus, peers: vec![] },
-        network: NetworkSettings { listen: any, ..NetworkSettings::default() },
+        network: NetworkSettings { listen: network, ..NetworkSettings::default() },
         blobs: BlobSettings::default(),
         worker: WorkerSettings::default(),
     };
@@ -74,7 +77,7 @@ fn a_port_in_use_is_one_error_and_leaves_the_folder_usable() {
     let home = root.path().join("node");
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = other.local_addr().unwrap();
-    folder(&home, address);
+    folder(&home, address, ANY);
 
     let output = valo(&home).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
@@ -99,7 +102,7 @@ fn mount() -> tempfile::TempDir {
     let temporary = tempfile::tempdir().unwrap();
     let root = temporary.path();
     let made = root.join("made");
-    folder(&made, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    folder(&made, ANY, ANY);
     let config = "\
         api: 127.0.0.1:0\n\
         consensus: {listen: '127.0.0.1:0', peers: ['demo-1.demo.invalid:7001', 'localhost:1']}\n\
@@ -221,4 +224,93 @@ fn what_another_start_does_not_mend_ends_with_code_3() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&key, "01".repeat(32)).unwrap();
     refused(&mut pod(root.path()), "cannot be used with another key");
+}
+
+/// Until a node answers so. What has no event of its own is looked at.
+fn until(address: &str, path: &str, wanted: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = get(address, path);
+        if wanted(&answer) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{path} stays {answer}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_newcomer_with_a_hash_and_a_seed_waits_for_the_seed_and_follows_the_chain() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    // Free for the moment; the nodes take them soon.
+    let tcp = || TcpListener::bind(ANY).unwrap().local_addr().unwrap();
+    let (consensus, network, api) = (tcp(), UdpSocket::bind(ANY).unwrap().local_addr().unwrap(), tcp().to_string());
+    let validator = root.join("validator");
+    folder(&validator, consensus, network);
+    let genesis = DataFolder::new(&validator).genesis().unwrap();
+    let hash = genesis.hash().to_string();
+    let key = SecretKey::from_seed([7; 32]).public();
+    let seed = format!("{key}@{network}");
+    fs::write(
+        root.join("config.yaml"),
+        format!("api: {api}\nconsensus: {{listen: '127.0.0.1:0'}}\nnetwork: {{listen: '127.0.0.1:0'}}\n"),
+    )
+    .unwrap();
+    fs::write(root.join("node.key"), "0a".repeat(32)).unwrap();
+    fs::set_permissions(root.join("node.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    let newcomer = |more: &[&str]| {
+        let mut command = valo(&root.join("data"));
+        for file in ["config", "node-key"] {
+            command
+                .arg(format!("--{file}"))
+                .arg(root.join(file.replace("-key", ".key").replace("config", "config.yaml")));
+        }
+        let spawned = command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Running(spawned.unwrap())
+    };
+    let init = |home: &str, hash: &str| -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_valo"));
+        command.args(["init", "--genesis-hash", hash, "--seed", &seed, "--network", "127.0.0.1:0", "--home"]);
+        command.arg(root.join(home)).env_clear().env("VALO_HOME", root.join("user")).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+
+    // The seed is not there yet: the newcomer lives, and says what it waits for.
+    let joins = ["--genesis-hash", &hash, "--seed", &seed, "--peer", &consensus.to_string()];
+    let mut node = newcomer(&joins);
+    let mut log = BufReader::new(node.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains(&format!("waits for the genesis of {hash} from its seeds"))));
+    std::thread::spawn(move || log.for_each(drop));
+    assert!(get(&api, "/healthz").starts_with("HTTP/1.1 200"));
+    let reason = format!("waits for the genesis of {hash} from its seeds; no seed gave the genesis of {hash}: ");
+    let reason = format!("{reason}{} at {network}: node {key} did not answer within 3000 ms", key.short());
+    until(&api, "/readyz", |answer| answer.starts_with("HTTP/1.1 503") && answer.contains(&reason));
+    // Told to stop, it stops, and the next one waits anew.
+    terminate(&node);
+    assert_eq!(node.0.wait().unwrap().code(), Some(0), "it stops in order");
+    let mut node = newcomer(&joins);
+
+    let mut chain = Running(valo(&validator).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    serves(&mut chain);
+    assert_eq!(serves(&mut node), api);
+    until(&api, "/readyz", |answer| answer.starts_with("HTTP/1.1 200"));
+    assert_eq!(*DataFolder::new(root.join("data")).genesis().unwrap(), *genesis);
+
+    let made = init("made", &hash);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert_eq!(*DataFolder::new(root.join("made")).genesis().unwrap(), *genesis);
+    let other = "0".repeat(64);
+    let refused = init("other", &other);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    let answer = format!("{} at {network}: it is a node of another chain, {hash}", key.short());
+    assert_eq!(said, format!("error: no seed gave the genesis of {other}: {answer}\n"));
+    assert_eq!((refused.status.code(), root.join("other").exists()), (Some(1), false));
+
+    // What it has it needs nobody for.
+    for running in [&mut node, &mut chain] {
+        terminate(running);
+        assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(serves(&mut newcomer(&["--genesis-hash", &hash])), api);
 }

@@ -5,7 +5,7 @@ use crate::{
     amount::MAX_SUPPLY,
     bytes::{BoundedString, BoundedVec},
     domain,
-    encoding::encode,
+    encoding::{DecodeError, decode, encode},
     hash::GenesisHash,
     job::is_name,
     keys::PublicKey,
@@ -71,6 +71,23 @@ pub struct GenesisNode {
     pub stake: Amount,
 }
 
+/// Bytes of the canonical encoding of a genesis document at most: every list at its bound, every row at its longest.
+pub const MAX_GENESIS: usize = 49 << 20;
+
+/// Why bytes are not the genesis document of a hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// Other bytes than those that were named.
+    #[error("the document has hash {0}")]
+    Hash(GenesisHash),
+    /// They are the ones that were named, and no genesis.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// They are a genesis that breaks its own rules.
+    #[error(transparent)]
+    Unusable(#[from] GenesisError),
+}
+
 /// Why a genesis document is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
@@ -122,6 +139,20 @@ impl Genesis {
     /// The hash that names the chain.
     pub fn hash(&self) -> GenesisHash {
         GenesisHash(crate::Hash::of(domain::GENESIS, &[&encode(self)]).0)
+    }
+
+    /// Reads the canonical encoding of the genesis that a hash names. Nothing of other bytes is looked at.
+    ///
+    /// # Errors
+    /// When the bytes are others, or what is named is no usable genesis.
+    pub fn of_document(hash: GenesisHash, bytes: &[u8]) -> Result<Self, DocumentError> {
+        let found = GenesisHash(crate::Hash::of(domain::GENESIS, &[bytes]).0);
+        if found != hash {
+            return Err(DocumentError::Hash(found));
+        }
+        let genesis: Self = decode("genesis", bytes)?;
+        genesis.check()?;
+        Ok(genesis)
     }
 
     /// The tier of a name.
@@ -206,5 +237,72 @@ impl Genesis {
             return Err(GenesisError::Stake { node: node.key, stake: node.stake, needed });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Varint,
+        params::Preset,
+        registry::{Admission, Isolation, Runtime, TierId},
+    };
+
+    const LARGEST: Amount = Amount::from_units(u64::MAX);
+
+    fn text<const MAX: usize>() -> BoundedString<MAX> {
+        BoundedString::new("x".repeat(MAX)).unwrap()
+    }
+
+    #[test]
+    fn the_longest_document_is_within_its_bound() {
+        let account = GenesisAccount { key: PublicKey([0xff; 32]), balance: LARGEST };
+        let owners = vec![AccountNumber::default(); 1024];
+        let tier = Tier {
+            name: text(),
+            runtime: Runtime::Container,
+            milli_cpu: u32::MAX,
+            memory: u64::MAX,
+            accelerator: Some(text()),
+            stake_per_slot: LARGEST,
+            price: LARGEST,
+            fuel_per_second: u64::MAX,
+            isolation: Isolation::Trusted,
+            admission: Admission::Owners(BoundedVec::new(owners).unwrap()),
+        };
+        let role = NodeRole::Worker { tier: TierId(u16::MAX), slots: u16::MAX };
+        let node = GenesisNode { key: account.key, owner: AccountNumber::default(), role, stake: LARGEST };
+        let (account, tier, node) = (encode(&account).len(), encode(&tier).len(), encode(&node).len());
+        // Every field of the parameters at its longest takes less than this.
+        let rest = 4096;
+        let longest = 1_000_000 * account + 1024 * tier + 65_536 * node + rest;
+        assert!(longest <= MAX_GENESIS, "{longest}");
+        assert!(longest > MAX_GENESIS - (2 << 20), "{longest}");
+        assert!(encode(&Parameters::preset(Preset::Public)).len() * 10 < rest);
+        assert_eq!(encode(&Varint(u64::MAX)).len(), 10);
+    }
+
+    #[test]
+    fn a_document_is_believed_by_its_hash_only() {
+        let genesis = Genesis {
+            version: Genesis::VERSION,
+            chain: BoundedString::new("test").unwrap(),
+            time: Timestamp(1),
+            fully_connected: false,
+            parameters: Parameters::preset(Preset::Dev),
+            accounts: BoundedVec::default(),
+            tiers: BoundedVec::default(),
+            nodes: BoundedVec::default(),
+        };
+        let bytes = encode(&genesis);
+        // It names no validator; that is found only after its hash.
+        assert!(matches!(Genesis::of_document(genesis.hash(), &bytes), Err(DocumentError::Unusable(_))));
+        let mut others = bytes.clone();
+        others[6] ^= 1;
+        assert!(matches!(Genesis::of_document(genesis.hash(), &others), Err(DocumentError::Hash(_))));
+        let cut = &bytes[..bytes.len() - 1];
+        let named = GenesisHash(crate::Hash::of(domain::GENESIS, &[cut]).0);
+        assert!(matches!(Genesis::of_document(named, cut), Err(DocumentError::Malformed(_))));
     }
 }

@@ -21,6 +21,7 @@ mod routes;
 mod server;
 mod services;
 mod stall;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use server::serve;
 pub use services::{
     BlobAccess, ChainAccess, LogAccess, OpenBlob, Peers, Services, Snapshot, StateReader, TransactionPool,
 };
+pub use waiting::serve_waiting;
 
 use guard::Rates;
 use metrics::ApiMetrics;

@@ -7,6 +7,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use std::{
     collections::HashMap,
     future::Future,
@@ -36,7 +37,32 @@ pub async fn serve(
 ) -> io::Result<()> {
     let api = Api::new(services, limits);
     let router = routes::router(api.clone());
-    let connections = Arc::new(Connections::new(&api.limits));
+    let counted = Counted { open: api.metrics.connections.clone(), refused: api.metrics.refused_connections.clone() };
+    let stop = async {
+        stop.await;
+        // Streams of events and long polls end by this; everything else by finishing its answer.
+        api.stop.cancel();
+    };
+    listen(listener, router, &api.limits, counted, stop).await;
+    Ok(())
+}
+
+/// Connections, as metrics have them.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    open: Gauge,
+    refused: Counter,
+}
+
+/// Serves routes until `stop` resolves, then ends connections within the grace of `limits`.
+pub(super) async fn listen(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    counted: Counted,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let connections = Arc::new(Connections::new(limits));
     let graceful = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
     let mut turned_away = JoinSet::new();
@@ -58,14 +84,14 @@ pub async fn serve(
             }
         };
         let Some(place) = Connections::enter(&connections, peer.ip()) else {
-            api.metrics.refused_connections.inc();
+            counted.refused.inc();
             if turned_away.len() < TURNED_AWAY {
                 turned_away.spawn(turn_away(stream));
             }
             continue;
         };
-        api.metrics.connections.set(i64::try_from(connections.count()).unwrap_or(i64::MAX));
-        let connection = connect(stream, peer, &router, &api.limits);
+        counted.open.set(i64::try_from(connections.count()).unwrap_or(i64::MAX));
+        let connection = connect(stream, peer, &router, limits);
         let watched = graceful.watch(connection);
         tasks.spawn(async move {
             let _place = place;
@@ -74,14 +100,11 @@ pub async fn serve(
             }
         });
     }
-    // Streams of events and long polls end by this; everything else by finishing its answer.
-    api.stop.cancel();
-    let grace = api.limits.grace;
+    let grace = limits.grace;
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         debug!("connections were cut after {} s", grace.as_secs());
     }
     tasks.shutdown().await;
-    Ok(())
 }
 
 type Connection = hyper::server::conn::http1::Connection<

@@ -149,7 +149,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Grant(arguments) => arguments.run(&context.with_profile()?).await,
             Command::Stake(arguments) => arguments.run(&context.with_profile()?).await,
             Command::Genesis(arguments) => arguments.run(&context),
-            Command::Init(arguments) => arguments.run(&context),
+            Command::Init(arguments) => arguments.run(&context).await,
             Command::Bench(arguments) => arguments.run(&context).await,
             Command::Run(_) | Command::Completions(_) => Ok(()),
         }

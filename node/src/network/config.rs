@@ -46,6 +46,8 @@ pub struct NetworkConfig {
     pub backoff_limit: Duration,
     /// How often a node asks a peer for the peers it knows.
     pub exchange_interval: Duration,
+    /// How long a node that was asked for the genesis, or that asked, may say nothing and take nothing.
+    pub silence: Duration,
     /// How long a node is refused that sent invalid data.
     pub ban: Duration,
 }
@@ -66,6 +68,7 @@ impl NetworkConfig {
             backoff_start: Duration::from_millis(500),
             backoff_limit: Duration::from_secs(30),
             exchange_interval: Duration::from_secs(30),
+            silence: Duration::from_secs(10),
             ban: Duration::from_secs(600),
         }
     }

@@ -1,14 +1,15 @@
 //! Guests: nodes that are in no registry and that nobody configured.
 //!
 //! Whoever wants to join has to send its registration from somewhere, and the node that it is about
-//! to register is the one it has. So a stranger is let in as a guest, to the flood and to the
-//! exchange of peers and to nothing else, and within bounds that keep members from noticing it:
+//! to register is the one it has. So a stranger is let in as a guest, to the flood, to the exchange
+//! of peers and to the genesis, and to nothing else, and within bounds that keep members from noticing it:
 //!
 //! | | a member | a guest |
 //! | --- | --- | --- |
 //! | connections | of `max_connections`; a guest makes way | at most `guests`, [`PER_NODE`] of one key, `guests_per_prefix` of one prefix |
 //! | sends | what is verified in time | [`FROM_GUEST`]; all guests together [`FROM_GUESTS`], one after the other |
 //! | is sent | everything, or it is dropped for slowness | [`TO_GUEST`]; what does not fit is left out |
+//! | is sent the genesis | at once | [`TO_GUEST`]; all guests together in a measure of their own ([`genesis`]) |
 //! | blobs, logs | yes | no |
 //! | bans | among members | among guests: keys are free, and many of them push out only each other's |
 //!
@@ -26,13 +27,13 @@ use std::{
 use valo_protocol::PublicKey;
 
 use super::{
-    Members, exchange, flood,
+    Members, exchange, flood, genesis,
     standing::{Refusal, Standing},
 };
 
 /// The protocols that a guest is admitted to.
-pub(super) const PROTOCOLS: [&[u8]; 2] = [flood::ALPN, exchange::ALPN];
-/// Connections with one guest: one for the flood, one for the exchange, and as many that are about to end.
+pub(super) const PROTOCOLS: [&[u8]; 3] = [flood::ALPN, exchange::ALPN, genesis::ALPN];
+/// Connections with one guest: one for the flood, one for a question, and as many that are about to end.
 pub(super) const PER_NODE: usize = 4;
 /// A guest that had its place for so long makes way for another guest.
 const TERM: Duration = Duration::from_secs(600);

@@ -15,6 +15,7 @@
 //!  +----+--------------+----------------+------+
 //!       |              |                |
 //!   valo/flood/1   valo/peers/1   iroh-blobs, valo/blobs-who/1
+//!                  valo/genesis/1
 //! ```
 //!
 //! Order of start: [`Network::bind`], then the protocols that need it ([`flood::Flood::start`],
@@ -26,6 +27,7 @@ mod connections;
 mod dial;
 mod exchange;
 pub mod flood;
+pub(crate) mod genesis;
 mod guests;
 mod host;
 mod key;
@@ -67,6 +69,7 @@ pub use self::{
     config::{NetworkConfig, Seed},
     connections::CloseCode,
     dial::DialError,
+    genesis::FetchError,
     host::{Endpoint as RegisteredEndpoint, HostPort, HostPortError},
     members::Members,
     metrics::NetworkMetrics,

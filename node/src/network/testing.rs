@@ -26,6 +26,7 @@ pub(crate) fn config(byte: u8, seeds: &[Seed]) -> NetworkConfig {
     config.backoff_start = Duration::from_millis(50);
     config.dial_timeout = Duration::from_secs(1);
     config.exchange_interval = Duration::from_millis(500);
+    config.silence = Duration::from_secs(1);
     config
 }
 

@@ -13,12 +13,17 @@
 use crate::{bounded::Kind, network::HostPort};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
 };
-use valo_protocol::{Genesis, GenesisHash, Hash, PublicKey, SecretKey, genesis::GenesisError};
+use valo_protocol::{
+    Genesis, GenesisHash, Hash, PublicKey, SecretKey,
+    genesis::{DocumentError, GenesisError},
+};
 use zeroize::Zeroizing;
 
 /// The configuration of a node, as `config.yaml` holds it.
@@ -89,6 +94,21 @@ pub struct SeedSettings {
     pub key: PublicKey,
     /// Its UDP addresses or names, best first.
     pub addresses: Vec<HostPort>,
+}
+
+/// Why a text is no seed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a seed: it takes KEY@ADDRESS, such as 7422...@203.0.113.4:7002")]
+pub struct SeedError(String);
+
+impl FromStr for SeedSettings {
+    type Err = SeedError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('@').and_then(|(key, address)| Some((key.parse().ok()?, address.parse().ok()?)));
+        let (key, address) = parsed.ok_or_else(|| SeedError(text.to_owned()))?;
+        Ok(Self { key, addresses: vec![address] })
+    }
 }
 
 /// How much blobs may take.
@@ -169,6 +189,16 @@ pub enum ConfigError {
         found: GenesisHash,
         /// The hash it must have.
         expected: GenesisHash,
+    },
+    /// What the hash names is no genesis, or none for this version.
+    #[error(
+        "the document with hash {hash} is not a usable genesis: {reason}; is it the hash of a chain, and this version for it?"
+    )]
+    Document {
+        /// The hash that was asked for.
+        hash: GenesisHash,
+        /// What is wrong.
+        reason: DocumentError,
     },
     /// Others can read the node's key.
     #[error(
@@ -267,6 +297,25 @@ impl DataFolder {
         Ok(genesis)
     }
 
+    /// Whether the folder has no `genesis.json` yet, and no other file is named in its place.
+    pub fn lacks_genesis(&self) -> bool {
+        self.elsewhere.genesis.is_none() && !self.join("genesis.json").exists()
+    }
+
+    /// Writes `genesis.json`: all of it, durably, or nothing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep_genesis(&self, genesis: &Genesis) -> io::Result<()> {
+        fs::create_dir_all(&self.path)?;
+        let fresh = self.join("genesis.json.new");
+        let mut file = fs::File::create(&fresh)?;
+        file.write_all(serde_json::to_string_pretty(genesis)?.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(fresh, self.join("genesis.json"))?;
+        fs::File::open(&self.path)?.sync_all()
+    }
+
     /// Reads `node.key`.
     pub fn key(&self) -> Result<SecretKey, ConfigError> {
         let path = self.file(self.elsewhere.key.as_ref(), "node.key");
@@ -290,7 +339,7 @@ impl DataFolder {
 
     fn write_new(&self, name: &str, contents: &str, mode: u32) -> anyhow::Result<()> {
         use anyhow::Context as _;
-        use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+        use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.join(name);
         let write = || -> io::Result<()> {
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;

@@ -9,13 +9,15 @@
 mod config;
 mod logs;
 mod members;
+mod newcomer;
 mod parts;
 mod worker;
 
 pub use config::{
-    BlobSettings, ConfigError, ConsensusSettings, DataFolder, Files, NetworkSettings, NodeConfig, SeedSettings,
-    WorkerSettings,
+    BlobSettings, ConfigError, ConsensusSettings, DataFolder, Files, NetworkSettings, NodeConfig, SeedError,
+    SeedSettings, WorkerSettings,
 };
+pub use newcomer::{Refused, ask_seeds, provide_genesis};
 pub use parts::NotStopped;
 
 use crate::{
@@ -108,6 +110,7 @@ impl Node {
         let logs = worker::open_logs(folder)?;
         let mut protocols = blobs.protocols();
         protocols.push(flood.protocol());
+        protocols.push(crate::network::genesis::protocol(&network, &genesis));
         protocols.push(worker::log_protocol(logs.clone()));
         network.serve(protocols)?;
 

@@ -4,21 +4,29 @@ use crate::{
     bounded::Kind,
     cli::{context::Context, output::Table},
     network::HostPort,
-    node::{BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, SeedSettings, WorkerSettings},
+    node::{
+        BlobSettings, ConsensusSettings, DataFolder, NetworkSettings, NodeConfig, Refused, SeedSettings,
+        WorkerSettings, ask_seeds,
+    },
 };
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use valo_protocol::{Genesis, GenesisHash, PublicKey, SecretKey};
+
+/// For how long seeds that do not give the genesis are asked again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const EXAMPLES: &str = "\
 Examples:
   valo init --home node --genesis genesis.json --peer 203.0.113.4:7001 \\
     --seed 7422b988...@203.0.113.4:7002
+  valo init --home node --genesis-hash 5c2e... --peer 203.0.113.4:7001 --seed 7422b988...@203.0.113.4:7002
   valo run --home node
 
-Makes config.yaml, genesis.json and node.key (a new key, readable by its owner only). Nothing
+With --genesis-hash and no --genesis the seeds are asked for the document; nothing of it is believed but
+what has that hash. Makes config.yaml, genesis.json and node.key (a new key, readable by its owner only). Nothing
 that is there is overwritten. For a whole network on this machine there is `valo dev`.";
 
 /// `valo init`
@@ -28,9 +36,9 @@ pub struct Arguments {
     /// Folder to make
     #[arg(long, value_name = "FOLDER")]
     home: PathBuf,
-    /// Genesis document of the chain
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    /// Genesis document of the chain; without it the seeds are asked for that of --genesis-hash
+    #[arg(long, value_name = "FILE", required_unless_present = "genesis_hash")]
+    genesis: Option<PathBuf>,
     /// Hash that the genesis must have, from a source you trust
     #[arg(long, value_name = "HASH")]
     genesis_hash: Option<GenesisHash>,
@@ -57,7 +65,7 @@ pub struct Arguments {
     peer: Vec<String>,
     /// Another node for everything else: its key and UDP address, or its name
     #[arg(long, value_name = "KEY@ADDRESS")]
-    seed: Vec<String>,
+    seed: Vec<SeedSettings>,
 }
 
 /// What was made.
@@ -72,17 +80,11 @@ struct Made {
 
 impl Arguments {
     /// Runs the command.
-    pub fn run(self, context: &Context) -> anyhow::Result<()> {
-        let genesis = read_genesis(&self.genesis)?;
-        let hash = genesis.hash();
-        if let Some(expected) = self.genesis_hash.filter(|expected| *expected != hash) {
-            bail!("{} has hash {hash}, not {expected}", self.genesis.display());
-        }
+    pub async fn run(self, context: &Context) -> anyhow::Result<()> {
         let key = match &self.node_key {
             Some(path) => read_seed(path)?,
             None => SecretKey::generate()?,
         };
-        let seeds: anyhow::Result<Vec<SeedSettings>> = self.seed.iter().map(|text| seed(text)).collect();
         let config = NodeConfig {
             name: self.name,
             api: self.api,
@@ -90,12 +92,18 @@ impl Arguments {
             network: NetworkSettings {
                 listen: self.network,
                 advertise: self.advertise,
-                seeds: seeds?,
+                seeds: self.seed,
                 ..NetworkSettings::default()
             },
             blobs: BlobSettings::default(),
             worker: WorkerSettings::default(),
         };
+        let genesis = match (&self.genesis, self.genesis_hash) {
+            (Some(path), expected) => genesis_of(path, expected)?,
+            (None, Some(hash)) => ask(context, &config, &key, hash).await?,
+            (None, None) => bail!("there is no genesis to start from: give --genesis, or --genesis-hash and --seed"),
+        };
+        let hash = genesis.hash();
         DataFolder::new(&self.home).create(&config, &genesis, &key)?;
         let made = Made { home: self.home, key: key.public(), chain: genesis.chain.to_string(), genesis: hash };
         context.output.show(&made, || {
@@ -108,6 +116,24 @@ impl Arguments {
             format!("{table}\n\nstart it with: valo run --home {}", made.home.display())
         })
     }
+}
+
+/// Asks the seeds for the genesis of a hash.
+async fn ask(context: &Context, config: &NodeConfig, key: &SecretKey, hash: GenesisHash) -> anyhow::Result<Genesis> {
+    if config.network.seeds.is_empty() {
+        bail!("there is nobody to ask for the genesis of {hash}: give --seed, or the document by --genesis");
+    }
+    let tell = |refused: &Refused| context.output.note(format_args!("{refused}; asking again"));
+    ask_seeds(config, key, hash, Some(PATIENCE), tell).await
+}
+
+fn genesis_of(path: &std::path::Path, expected: Option<GenesisHash>) -> anyhow::Result<Genesis> {
+    let genesis = read_genesis(path)?;
+    let hash = genesis.hash();
+    if let Some(expected) = expected.filter(|expected| *expected != hash) {
+        bail!("{} has hash {hash}, not {expected}", path.display());
+    }
+    Ok(genesis)
 }
 
 fn read_genesis(path: &std::path::Path) -> anyhow::Result<Genesis> {
@@ -125,11 +151,4 @@ fn read_seed(path: &std::path::Path) -> anyhow::Result<SecretKey> {
     hex::decode_to_slice(text.trim(), bytes.as_mut_slice())
         .map_err(|_| anyhow::anyhow!("{} holds no key: it takes 64 hexadecimal characters", path.display()))?;
     Ok(SecretKey::from_seed(*bytes))
-}
-
-fn seed(text: &str) -> anyhow::Result<SeedSettings> {
-    let parsed = text.split_once('@').and_then(|(key, address)| Some((key.parse().ok()?, address.parse().ok()?)));
-    let (key, address) = parsed
-        .with_context(|| format!("`{text}` is not a seed: it takes KEY@ADDRESS, such as 7422...@203.0.113.4:7002"))?;
-    Ok(SeedSettings { key, addresses: vec![address] })
 }

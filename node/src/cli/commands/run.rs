@@ -6,7 +6,7 @@ use crate::{
         output::{Format, Output, print},
     },
     network::HostPort,
-    node::{DataFolder, Files, Node},
+    node::{DataFolder, Files, Node, SeedSettings, provide_genesis},
 };
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -28,7 +28,11 @@ Examples:
   valo run --home node
   valo run --home /data --config /etc/valo/config.yaml --genesis /etc/valo/genesis.json \\
     --node-key /etc/valo-key/node.key
+  valo run --home /data --config /etc/valo/config.yaml --node-key /etc/valo-key/node.key \\
+    --genesis-hash 5c2e... --seed 7422b988...@203.0.113.4:7002
 
+With --genesis-hash, a folder that has no genesis yet gets it from the seeds, which are asked until
+one gives it; nothing of it is believed but what has that hash.
 In a container the three files are mounted, and `valo init` is not needed.
 
 Runs in the foreground. Ctrl-C or SIGTERM stops it in order; what was finalized is on disk at
@@ -50,7 +54,7 @@ pub struct Arguments {
     /// Genesis document of the chain, if it is not genesis.json in the data folder
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Hash that the genesis must have, from a source you trust
+    /// Hash that the genesis must have, from a source you trust; enough to get it from the seeds
     #[arg(long, value_name = "HASH")]
     genesis_hash: Option<GenesisHash>,
     /// File with the node's key, if it is not node.key in the data folder
@@ -62,6 +66,12 @@ pub struct Arguments {
     /// UDP address that others should use, host:port, in place of those in the configuration
     #[arg(long, value_name = "ADDRESS")]
     advertise: Vec<HostPort>,
+    /// Another node for everything but consensus, beside those in the configuration: its key and UDP address, or its name
+    #[arg(long, value_name = "KEY@ADDRESS")]
+    seed: Vec<SeedSettings>,
+    /// Consensus address of another node, host:port, beside those in the configuration
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Vec<String>,
     /// Stop when standard input closes: whoever started it has gone
     #[arg(long, hide = true)]
     with_parent: bool,
@@ -85,12 +95,22 @@ impl Arguments {
         let home = std::path::absolute(&self.home).with_context(|| format!("no folder {}", self.home.display()))?;
         let folder = DataFolder::new(&home).with(files);
         let mut config = folder.config()?;
-        if let Some(hash) = self.genesis_hash {
-            folder.genesis_of(hash)?;
-        }
         config.name = self.name.unwrap_or(config.name);
         if !self.advertise.is_empty() {
             config.network.advertise = self.advertise;
+        }
+        config.network.seeds.extend(self.seed);
+        config.consensus.peers.extend(self.peer);
+        if let Some(hash) = self.genesis_hash {
+            if folder.lacks_genesis() && !config.network.seeds.is_empty() {
+                tokio::select! {
+                    provided = provide_genesis(&folder, &config, hash) => provided?,
+                    () = &mut parent_gone => return Ok(()),
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                }
+            }
+            folder.genesis_of(hash)?;
         }
         let starting = Node::start(&folder, config);
         tokio::pin!(starting);
