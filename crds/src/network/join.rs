@@ -15,7 +15,7 @@ pub struct Join {
     #[x_kube(validation = ("self == oldSelf", "spec.join.genesisHash is immutable: it names the chain"))]
     pub genesis_hash: String,
     /// ConfigMap of this namespace with the genesis under `genesis.json`, as a node serves it under `/v1/genesis`. It must
-    /// have that hash; the Network waits for it.
+    /// have that hash; the Network waits for it. Without one the nodes get the genesis from the seeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis_ref: Option<Reference>,
     /// Nodes to ask first. They admit the nodes of this Network as guests until these are registered, and pass on their

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use std::collections::BTreeMap;
 use valo_client::types::Validators;
 use valo_crds::{Network, NodeTier, Wallet};
+use valo_protocol::Genesis;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Found {
     pub genesis: Option<ConfigMap>,
     /// The ConfigMap that `spec.join.genesisRef` names, if it is there.
     pub given: Option<ConfigMap>,
+    /// The genesis as a node serves it that got it from its seeds: its hash was checked there, and is again here.
+    pub served: Option<Genesis>,
     /// The NodeTiers of the Network.
     pub tiers: Vec<NodeTier>,
     /// The Wallets of the namespace.
@@ -61,6 +64,9 @@ pub async fn dereference(context: &Context, network: &Network) -> Result<Found, 
     if let Some(hash) = hash {
         match context.chain(&namespace, &name, hash).await {
             Ok(chain) => {
+                if found.genesis.is_none() && super::is_by_hash(network) {
+                    found.served = Some(chain.client.genesis().await.map_err(ChainError::from)?);
+                }
                 found.validators = Some(chain.client.validators().await.map_err(ChainError::from)?);
                 found.chain = Some(chain);
             }

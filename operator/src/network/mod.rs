@@ -58,6 +58,11 @@ impl Problem for Error {
     }
 }
 
+/// Whether nodes get the genesis from their seeds: all that is known of it is its hash.
+pub fn is_by_hash(network: &Network) -> bool {
+    network.spec.join.as_ref().is_some_and(|join| join.genesis_ref.is_none())
+}
+
 impl Kind for Network {
     const CONTROLLER: &'static str = "network";
     type Problem = Error;

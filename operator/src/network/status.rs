@@ -50,7 +50,7 @@ pub fn status(network: &Network, checked: &Checked, applied: &Applied, now: Time
     let mut status = NetworkStatus {
         observed_generation: network.metadata.generation,
         chain: checked.genesis.as_ref().ok().map(|genesis| genesis.chain.to_string()).or(last.chain.clone()),
-        genesis_hash: applied.genesis.map(|hash| hash.to_string()).or(last.genesis_hash.clone()),
+        genesis_hash: applied.genesis.or(checked.by_hash).map(|hash| hash.to_string()).or(last.genesis_hash.clone()),
         api: Some(format!("http://{}.{}.svc:{API_PORT}", names::api(&network.name_any()), namespace_of(network))),
         seeds,
         peers,
@@ -76,7 +76,7 @@ fn height_of(checked: &Checked) -> Option<i64> {
 }
 
 fn readiness(checked: &Checked) -> (bool, &'static str, String) {
-    if let Err(waits) = &checked.genesis {
+    if let (Err(waits), None) = (&checked.genesis, checked.by_hash) {
         return (false, "WaitingForGenesis", waits.0.clone());
     }
     match &checked.chain {

@@ -80,6 +80,8 @@ pub struct PodSettings {
     pub has_ingress: bool,
     /// Whether nodes of elsewhere are dialed.
     pub joins: bool,
+    /// Whether the nodes get the genesis from their seeds by its hash; else its ConfigMap is mounted.
+    pub genesis_by_hash: bool,
     /// Consensus addresses to dial.
     pub peers: Vec<String>,
     /// Nodes to know from the start.
@@ -295,6 +297,7 @@ fn pod_settings(tier: &NodeTier, found: &Found, settings: &Settings) -> PodSetti
         guests: spec.and_then(|spec| spec.guests),
         has_ingress: spec.is_some_and(|spec| spec.ingress.is_some()),
         joins: join.is_some(),
+        genesis_by_hash: found.network.as_ref().is_some_and(crate::network::is_by_hash),
         peers,
         seeds,
     }

@@ -18,7 +18,7 @@ mod valo;
 
 use harness::{Cluster, Suite};
 use std::process::ExitCode;
-use tests::{charts, custom_resources, images, join, testbed};
+use tests::{charts, custom_resources, drift, images, join, machines, testbed};
 
 fn main() -> ExitCode {
     // Beside those that run alone nothing else does: they change what all others see, or stop what they use.
@@ -32,6 +32,13 @@ fn main() -> ExitCode {
         .alone("charts::scale_there_and_back", charts::scale_there_and_back)
         .alone("charts::pods_are_killed", charts::pods_are_killed)
         .alone("join::a_stranger_works_earns_and_leaves", join::a_stranger_works_earns_and_leaves)
+        .alone("drift::hands_are_undone", drift::hands_are_undone)
+        .alone("drift::the_operator_is_away", drift::the_operator_is_away)
+        .alone("drift::scaling_is_turned_round", drift::scaling_is_turned_round)
+        .alone("machines::a_drain_leaves_a_quorum", machines::a_drain_leaves_a_quorum)
+        .alone("machines::a_forced_pod_signs_with_nobody", machines::a_forced_pod_signs_with_nobody)
+        .alone("machines::a_machine_is_lost_and_comes_back", machines::a_machine_is_lost_and_comes_back)
+        .alone("machines::a_copied_key_stays_down", machines::a_copied_key_stays_down)
         .alone("testbed::a_node_loses_power_and_comes_back", testbed::a_node_loses_power_and_comes_back);
     suite.run(Cluster::up)
 }

@@ -2,6 +2,8 @@
 
 pub mod charts;
 pub mod custom_resources;
+pub mod drift;
 pub mod images;
 pub mod join;
+pub mod machines;
 pub mod testbed;

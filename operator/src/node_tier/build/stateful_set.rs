@@ -119,31 +119,37 @@ fn pod_spec(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> PodSpe
         node_selector: (!tier.spec.node_selector.is_empty()).then(|| tier.spec.node_selector.clone()),
         tolerations: some(tier.spec.tolerations.clone()),
         topology_spread_constraints: Some(spread(tier)),
-        volumes: Some(vec![
-            config_map_volume("config", config_map::name(tier)),
-            config_map_volume("genesis", names::genesis(&tier.spec.network_ref.name)),
-        ]),
+        volumes: Some(
+            [
+                Some(config_map_volume("config", config_map::name(tier))),
+                (!pods.genesis_by_hash)
+                    .then(|| config_map_volume("genesis", names::genesis(&tier.spec.network_ref.name))),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ),
         containers: vec![container(tier, pods, genesis)],
         ..PodSpec::default()
     }
 }
 
 fn container(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> Container {
-    let arguments = [
-        "run",
-        "--home",
-        "/data",
-        "--config",
-        &format!("/etc/valo/{}", config_map::FILE),
-        "--genesis",
-        &format!("/etc/valo-genesis/{DOCUMENT}"),
-        "--genesis-hash",
-        &genesis.to_string(),
-        "--node-key",
-        "/etc/valo-key/node.key",
-        "--name",
-        "$(POD_NAME)",
-    ];
+    let mut arguments = vec!["run".to_owned()];
+    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    option("--home", "/data".to_owned());
+    option("--config", format!("/etc/valo/{}", config_map::FILE));
+    if !pods.genesis_by_hash {
+        option("--genesis", format!("/etc/valo-genesis/{DOCUMENT}"));
+    }
+    option("--genesis-hash", genesis.to_string());
+    option("--node-key", "/etc/valo-key/node.key".to_owned());
+    option("--name", "$(POD_NAME)".to_owned());
+    let mut mounts = vec![mount(DATA, "/data", None), mount("config", "/etc/valo", None)];
+    if !pods.genesis_by_hash {
+        mounts.push(mount("genesis", "/etc/valo-genesis", None));
+    }
+    mounts.push(mount("keys", "/etc/valo-key/node.key", Some("$(POD_NAME)")));
     Container {
         name: NODE.to_owned(),
         image: Some(pods.image.clone()),
@@ -155,7 +161,7 @@ fn container(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> Conta
             }
             .to_owned(),
         ),
-        args: Some(arguments.map(str::to_owned).to_vec()),
+        args: Some(arguments),
         env: Some(vec![EnvVar {
             name: "POD_NAME".to_owned(),
             value_from: Some(EnvVarSource {
@@ -172,12 +178,7 @@ fn container(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> Conta
             port("network", NETWORK_PORT, "UDP"),
             port("api", API_PORT, "TCP"),
         ]),
-        volume_mounts: Some(vec![
-            mount(DATA, "/data", None),
-            mount("config", "/etc/valo", None),
-            mount("genesis", "/etc/valo-genesis", None),
-            mount("keys", "/etc/valo-key/node.key", Some("$(POD_NAME)")),
-        ]),
+        volume_mounts: Some(mounts),
         resources: Some(resources(tier)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),

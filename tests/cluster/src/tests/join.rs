@@ -27,15 +27,24 @@ fn join(first: &Release<'_>) -> anyhow::Result<String> {
     first.namespace.until("addresses are published", 60, || {
         Ok(first.namespace.get(&network, of_world)?.starts_with(|digit: char| digit.is_ascii_digit()))
     })?;
+    let join = told(first)?.to_string();
+    ensure!(!join.contains(".svc"), "names of the cluster are told: {join}");
+    Ok(format!("join={join}"))
+}
+
+/// The same in the cluster of the first, which need not publish anything, with the genesis in hand.
+pub fn join_inside(first: &Release<'_>) -> anyhow::Result<String> {
+    let mut join = told(first)?;
+    let map = format!("configmap/{}-genesis", first.name);
+    join["genesis"] = first.namespace.get(&map, "{.data.genesis\\.json}")?.into();
+    Ok(format!("join={join}"))
+}
+
+fn told(first: &Release<'_>) -> anyhow::Result<Value> {
+    let network = format!("network/{}", first.name);
     let shown: Value = serde_json::from_str(&first.namespace.kubectl(&["get", &network, "--output=json"])?)?;
     let status = &shown["status"];
-    let map = format!("{}-genesis", first.name);
-    let genesis = first.namespace.get(&format!("configmap/{map}"), "{.data.genesis\\.json}")?;
-    ensure!(!status["seeds"].to_string().contains(".svc"), "names of the cluster are told: {}", status["seeds"]);
-    let join = json!({
-        "genesisHash": status["genesisHash"], "genesis": genesis, "seeds": status["seeds"], "peers": status["peers"],
-    });
-    Ok(format!("join={join}"))
+    Ok(json!({"genesisHash": status["genesisHash"], "seeds": status["seeds"], "peers": status["peers"]}))
 }
 
 /// What an account can spend, in VALO. For comparisons only: amounts are exact to nine digits, and this is not.
@@ -60,6 +69,9 @@ pub fn a_stranger_works_earns_and_leaves(namespace: &Namespace) -> anyhow::Resul
     let key = second.wallet_key("owner")?;
     outside.valo(&["send", SENT, "--to", &key, "--yes"])?;
     second.ready(&["validators", "workers"])?;
+    let document = "{.data.genesis\\.json}";
+    let theirs_is = |namespace: &Namespace, name: &str| namespace.get(&format!("configmap/{name}-genesis"), document);
+    ensure!(theirs_is(&theirs, "mine")? == theirs_is(namespace, "demo")?, "another genesis came from the seeds");
     let validators = first.namespace.get("network/demo", "{.status.validators}")?;
     ensure!(validators == "5", "the chain has {validators} validators");
     nothing_of_the_cluster_is_told(&outside)?;
