@@ -22,6 +22,7 @@ pub mod controller;
 pub mod job_contract;
 pub mod key_reservation;
 pub mod keys;
+pub mod lease;
 pub mod metrics;
 pub mod names;
 pub mod network;

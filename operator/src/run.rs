@@ -2,22 +2,19 @@
 //!
 //! When the lease is lost everything is dropped at once and the process ends with an error: Kubernetes starts it anew,
 //! and nothing that was begun under the old lease goes on under the new one. On SIGTERM passes under way are finished,
-//! for at most [`FINISH`], and the lease is handed over.
+//! for at most [`FINISH`], and the lease is handed over (see [`crate::lease`]).
 
 use crate::{
     arguments::{Arguments, LogFormat},
     context::{Context, Settings},
-    controller::{self, Guarded},
+    controller::{self, Guarded, SOON},
+    lease::{self, End, FINISH, TIMING},
     metrics::Metrics,
     names::{COMPONENT, MANAGED_BY, MANAGER, NODE_TIER},
     server::{self, Health},
 };
 use anyhow::Context as _;
-use futures::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
-use k8s_controller::LeaderElection;
+use futures::FutureExt;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Pod, Secret, Service},
@@ -29,53 +26,79 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 use valo_crds::{JobContract, LocalReference, Network, NodeTier, ShardGroup, Wallet};
 
-/// The lease that one of all replicas holds.
-const LEASE: &str = "valo-operator";
-/// Ends when the operator is told to stop; for as many as wait for it.
-type End = Shared<BoxFuture<'static, ()>>;
-
-/// How long passes under way may take to finish.
-const FINISH: Duration = Duration::from_secs(20);
+/// How long the API server may take to say what it is.
+const VERSION: Duration = Duration::from_secs(5);
 
 /// Runs the operator until it is told to stop.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     start_logs(arguments.log_format);
     let end = terminated()?;
     let client = Client::try_default().await.context("cannot find the cluster")?;
+    let listen = arguments.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let result = work(arguments, client, listener, end).await;
+    tracing::info!("stopped");
+    result
+}
+
+/// Serves, waits for the lease and works.
+async fn work(arguments: Arguments, client: Client, listener: TcpListener, end: End) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let health = Health::new(metrics.clone());
-    let server = tokio::spawn(server::serve(arguments.listen, health.clone(), end.clone()));
-    let version = client.apiserver_version().await.context("the API server does not answer")?;
-    tracing::info!(kubernetes = version.git_version, operator = env!("CARGO_PKG_VERSION"), "started");
-    health.set_ready(true);
+    // It answers until the process ends: one that finishes its passes is alive.
+    let server = server::serve(listener, health.clone());
+    let lead = async {
+        tokio::select! {
+            () = reached(&client) => {}
+            () = end.clone() => return Ok(()),
+        }
+        health.set_ready(true);
+        let settings = Settings { node_image: arguments.node_image.clone(), namespace: arguments.namespace.clone() };
+        let context = Arc::new(Context::new(client.clone(), settings, metrics.clone(), &arguments.identity));
+        let election = lease::election(client, &arguments.namespace, &arguments.identity, TIMING);
+        let led = {
+            let (leader, end) = (metrics.leader.clone(), end.clone());
+            async move {
+                leader.set(1);
+                controllers(context, arguments.watch_namespace.as_deref(), end).await;
+            }
+        };
+        let led = lease::lead(&election, end.clone(), FINISH, led).await;
+        metrics.leader.set(0);
+        Ok(led?)
+    };
+    let unready = async {
+        end.clone().await;
+        health.set_ready(false);
+        std::future::pending().await
+    };
+    tokio::select! {
+        result = lead => result,
+        served = server => served,
+        never = unready => never,
+    }
+}
 
-    let settings = Settings { node_image: arguments.node_image.clone(), namespace: arguments.namespace.clone() };
-    let context = Arc::new(Context::new(client.clone(), settings, metrics.clone(), &arguments.identity));
-    let election = LeaderElection::new(client, &arguments.namespace, LEASE, &arguments.identity);
-    let controllers = {
-        let (leader, end) = (metrics.leader.clone(), end.clone());
-        async move {
-            leader.set(1);
-            controllers(context, arguments.watch_namespace.as_deref(), end).await;
+/// Waits until the API server answers. To end instead would make Kubernetes wait ever longer before it starts this anew.
+async fn reached(client: &Client) {
+    loop {
+        match tokio::time::timeout(VERSION, client.apiserver_version()).await {
+            Ok(Ok(version)) => {
+                let operator = env!("CARGO_PKG_VERSION");
+                return tracing::info!(kubernetes = version.git_version, operator, "started");
+            }
+            Ok(Err(error)) => tracing::warn!(error = controller::causes(&error), "the API server does not answer"),
+            Err(_) => tracing::warn!("the API server does not answer"),
         }
-    };
-    let led = election.with_lease(controllers);
-    let result = tokio::select! {
-        done = led => done.context("the lease was lost: another replica goes on"),
-        () = end.clone().then(|()| tokio::time::sleep(FINISH)) => {
-            election.release().await;
-            Ok(())
-        }
-    };
-    metrics.leader.set(0);
-    health.set_ready(false);
-    tracing::info!("stopped");
-    server.abort();
-    result
+        tokio::time::sleep(SOON).await;
+    }
 }
 
 /// All controllers, until the end.
@@ -182,4 +205,57 @@ fn start_logs(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ApiServer;
+    use clap::Parser;
+    use futures::future::BoxFuture;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::oneshot,
+    };
+
+    async fn get(at: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_serves_before_it_is_ready_leads_and_hands_the_lease_over() {
+        let server = ApiServer::start().await;
+        server.set_down(true);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (stop, told) = oneshot::channel::<()>();
+        let told: BoxFuture<'static, ()> = told.map(drop).boxed();
+        let arguments = Arguments::parse_from(["valo-operator", "--identity", "a", "--namespace", "valo-system"]);
+        let running = tokio::spawn(work(arguments, server.client(), listener, told.shared()));
+        assert!(get(at, "/healthz").await.starts_with("HTTP/1.1 200"), "it is alive without an API server");
+        assert!(get(at, "/readyz").await.starts_with("HTTP/1.1 503"));
+        server.set_down(false);
+        let holder = |server: &ApiServer| {
+            let lease = server.get("leases", "valo-system", lease::LEASE)?;
+            lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
+        };
+        assert_eq!(server.until("a leader", holder).await, "a");
+        let held = server.get("leases", "valo-system", lease::LEASE).unwrap();
+        assert_eq!(held["spec"]["leaseDurationSeconds"], TIMING.duration.as_secs());
+        assert!(get(at, "/readyz").await.starts_with("HTTP/1.1 200"));
+        server.put_as::<Wallet>(serde_json::json!({
+            "metadata": {"name": "alice", "namespace": "valo"}, "spec": {"networkRef": {"name": "demo"}},
+        }));
+        server.until("a key", |server| server.get("secrets", "valo", "alice")).await;
+        server.until("a status", |server| server.get("wallets", "valo", "alice")?.get("status").cloned()).await;
+        stop.send(()).unwrap();
+        running.await.unwrap().unwrap();
+        assert_eq!(holder(&server), None);
+    }
 }

@@ -1,17 +1,14 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 //!
 //! Alive: the process answers. Ready: it can reach the API server and takes part in the election; a replica that waits
-//! for the lease is as ready as the one that holds it.
+//! for the lease is as ready as the one that holds it. One that was told to stop is alive, and not ready.
 
 use crate::metrics::Metrics;
 use anyhow::Context as _;
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::net::TcpListener;
 
@@ -34,14 +31,9 @@ impl Health {
     }
 }
 
-/// Serves until the future that is given ends.
-pub async fn serve(
-    listen: SocketAddr,
-    health: Health,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    axum::serve(listener, router(health)).with_graceful_shutdown(end).await.context("the server of metrics ended")
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, health: Health) -> anyhow::Result<()> {
+    axum::serve(listener, router(health)).await.context("the server of metrics ended")
 }
 
 fn router(health: Health) -> Router {

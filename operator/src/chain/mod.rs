@@ -78,6 +78,12 @@ impl Chains {
         Ok(client)
     }
 
+    /// Lets an endpoint be asked by a client that is there already.
+    #[cfg(test)]
+    pub(crate) fn know(&self, endpoint: &str, client: Client) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint.to_owned(), client);
+    }
+
     fn wallet(&self, key: PublicKey) -> Arc<tokio::sync::Mutex<()>> {
         self.wallets.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
     }

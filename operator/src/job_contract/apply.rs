@@ -42,12 +42,20 @@ pub enum Applied {
 
 /// Submits a contract that is to be submitted.
 pub async fn apply(context: &Context, job: &JobContract, checked: Checked) -> Result<Applied, Error> {
-    context.cluster.set_finalizer(job, FINALIZER, true).await?;
     match checked {
         Checked::Waits(waits) => Ok(Applied::Waits(waits)),
         Checked::Wrong(wrong) => Ok(Applied::Wrong(wrong)),
-        Checked::Submitted(found) => Ok(Applied::OnChain(found)),
-        Checked::Ready(ready) => submit(context, job, *ready).await,
+        Checked::Submitted(found) => {
+            if found.as_ref().is_some_and(|found| !found.phase.is_over()) {
+                context.cluster.set_finalizer(job, FINALIZER, true).await?;
+            }
+            Ok(Applied::OnChain(found))
+        }
+        Checked::Ready(ready) => {
+            // Before, not after: from here on there may be something to cancel.
+            context.cluster.set_finalizer(job, FINALIZER, true).await?;
+            submit(context, job, *ready).await
+        }
     }
 }
 

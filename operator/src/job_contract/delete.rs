@@ -1,54 +1,105 @@
-//! A JobContract goes when its job is over, is cancelled, or is left alone, as `deletionPolicy` says.
+//! A JobContract goes when its job is over, is cancelled, or is left alone, as `deletionPolicy` says. It waits for nothing
+//! but a chain that may still answer: whatever else is missing, the job runs on, and an event says why.
 
 use super::{
     Error,
-    dereference::{chain_of, key_of, submitted},
+    dereference::{chain_of, key_of, submitted, submitted_by},
+    is_over,
 };
 use crate::{
     Context,
     chain::{ChainError, SignerError, found},
-    controller::SOON,
+    controller::{AGAIN, causes},
     names::{FINALIZER, namespace_of, reference},
 };
-use kube::runtime::controller::Action;
+use kube::{ResourceExt, runtime::controller::Action};
 use valo_contract::DeletionPolicy;
 use valo_crds::{JobContract, Network};
-use valo_protocol::{Action as ChainAction, job::JobId};
+use valo_protocol::Action as ChainAction;
+
+/// How the job of a JobContract that is deleted ends.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// There is nothing to cancel.
+    Over,
+    /// It was cancelled just now.
+    Cancelled(String),
+    /// Nobody can cancel it.
+    RunsOn(String),
+    /// It cannot be told yet.
+    Waits(String),
+}
 
 /// Ends a JobContract, or waits.
 pub async fn delete(context: &Context, job: &JobContract) -> Result<Action, Error> {
-    let id = submitted(job);
-    let is_over = match id {
-        Some(id) if job.spec.0.deletion_policy == DeletionPolicy::Cancel => cancel(context, job, id).await?,
-        _ => true,
-    };
-    if !is_over {
-        return Ok(Action::requeue(SOON));
+    // Without our finalizer nothing was submitted, or it is over.
+    if !job.finalizers().iter().any(|name| name == FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let is_left = is_over(job) || job.spec.0.deletion_policy == DeletionPolicy::Leave;
+    let about = reference(job);
+    match if is_left { End::Over } else { cancel(context, job).await? } {
+        End::Over => {}
+        End::Cancelled(note) => context.tell(&about, "Cancelled", "Delete", note).await,
+        End::RunsOn(note) => context.warn(&about, "NotCancelled", "Delete", note).await,
+        End::Waits(note) => {
+            context.tell(&about, "Waiting", "Delete", note).await;
+            return Ok(Action::requeue(AGAIN));
+        }
     }
     context.cluster.set_finalizer(job, FINALIZER, false).await?;
     Ok(Action::await_change())
 }
 
-/// Cancels a job that is not over. Whether nothing is left to cancel.
-async fn cancel(context: &Context, job: &JobContract, id: JobId) -> Result<bool, Error> {
+/// Cancels a job that is not over.
+async fn cancel(context: &Context, job: &JobContract) -> Result<End, Error> {
     let chain = match chain_of(context, job).await? {
         Ok(chain) => chain,
         // A chain that ends, or has ended, takes its jobs with it.
-        Err(_) => return ends(context, job).await,
-    };
-    let known = found(chain.client.job(id).await).map_err(ChainError::from)?;
-    if known.is_none_or(|job| job.phase.is_over()) {
-        return Ok(true);
-    }
-    let Ok(key) = key_of(context, job).await? else { return Ok(true) };
-    let Some(mut signer) = context.chains.signer(&chain, &key).await? else { return Ok(true) };
-    match signer.perform(context, ChainAction::CancelJob { job: id }).await {
-        Ok(_) => {
-            let note = format!("job {id} is cancelled; what is left of its budget is back");
-            context.tell(&reference(job), "Cancelled", "Delete", note).await;
-            Ok(true)
+        Err(_) if ends(context, job).await? => return Ok(End::Over),
+        Err(waits) => {
+            let way_out = "set spec.deletionPolicy to leave to let the job run on";
+            return Ok(End::Waits(format!("cannot cancel it yet: {}; {way_out}", waits.message)));
         }
-        Err(SignerError::Refused { .. }) => Ok(true),
+    };
+    let key = match key_of(context, job).await {
+        Ok(key) => key.map_err(|waits| waits.message),
+        Err(error @ Error::Key(_)) => Err(causes(&error)),
+        Err(error) => return Err(error),
+    };
+    let id = match (submitted(job), &key) {
+        (Some(id), _) => Some(id),
+        (None, Ok(key)) => submitted_by(&chain, key, job).await?,
+        (None, Err(_)) => None,
+    };
+    let behind = |what: &str| Ok(End::Waits(format!("no node that is caught up can tell of {what}")));
+    let Some(id) = id else {
+        return if chain.status.node.ready { Ok(End::Over) } else { behind("this contract") };
+    };
+    match found(chain.client.job(id).await).map_err(ChainError::from)? {
+        Some(known) if known.phase.is_over() => return Ok(End::Over),
+        Some(_) => {}
+        None if chain.status.node.ready => return Ok(End::Over),
+        None => return behind(&format!("job {id}")),
+    }
+    let runs_on = |why: String| Ok(End::RunsOn(format!("job {id} runs on until its deadline: {why}")));
+    let key = match key {
+        Ok(key) => key,
+        Err(why) => return runs_on(why),
+    };
+    let Some(mut signer) = context.chains.signer(&chain, &key).await? else {
+        return runs_on("the wallet has no account on the chain".to_owned());
+    };
+    match signer.perform(context, ChainAction::CancelJob { job: id }).await {
+        Ok(_) => Ok(End::Cancelled(format!("job {id} is cancelled; what is left of its budget is back"))),
+        // It ended meanwhile, or is not this wallet's: the chain says which.
+        Err(SignerError::Refused { reason, .. }) => {
+            let known = found(chain.client.job(id).await).map_err(ChainError::from)?;
+            if known.is_none_or(|known| known.phase.is_over()) { Ok(End::Over) } else { runs_on(reason.to_string()) }
+        }
+        Err(SignerError::Client { source, .. }) if source.code() == Some("cannotPayFee") => {
+            runs_on(format!("the wallet cannot pay for it: {source}"))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! What a JobContract refers to: its Network, its Wallet, its files, and, once it is submitted, the job.
 
-use super::Error;
+use super::{Error, apply::client_id};
 use crate::{
     Context,
     chain::{Chain, ChainError, found},
@@ -54,6 +54,13 @@ pub fn submitted(job: &JobContract) -> Option<JobId> {
     job.status.as_ref()?.job.as_ref()?.parse().ok().map(JobId)
 }
 
+/// The number of the job as the chain has it, by the id under which it is submitted.
+pub async fn submitted_by(chain: &Chain, key: &SecretKey, job: &JobContract) -> Result<Option<JobId>, ChainError> {
+    let Some(client_id) = client_id(job) else { return Ok(None) };
+    let Some(account) = found(chain.client.account(key.public()).await)? else { return Ok(None) };
+    Ok(chain.client.job_by_client_id(account.number, client_id).await?)
+}
+
 /// The contract as the document that the command line reads.
 pub fn document(job: &JobContract) -> Document {
     Document {
@@ -83,7 +90,14 @@ pub async fn dereference(context: &Context, job: &JobContract) -> Result<Found, 
         return Ok(all);
     }
     match key_of(context, job).await? {
-        Ok(key) => all.key = Some(key),
+        Ok(key) => {
+            // Submitted by an operator that was killed before it wrote the number down.
+            if let Some(id) = submitted_by(chain, &key, job).await? {
+                all.job = found(chain.client.job(id).await).map_err(ChainError::from)?;
+                return Ok(all);
+            }
+            all.key = Some(key);
+        }
         Err(waits) => return Ok(Found { waits: Some(waits), ..all }),
     }
     for from in &job.spec.0.files_from {

@@ -3,6 +3,9 @@
 //! It is submitted exactly once, whoever restarts when: the UID of the object is the `client_id` of the submission, and
 //! the chain answers a second one with the job that the first one made. A contract is signed as it is, so what is
 //! wrong with it is final; what it waits for (a ConfigMap, money, the chain) is not.
+//!
+//! The finalizer is there as long as there may be something to cancel: from just before the submission until the job is
+//! over. What is over needs nobody any more, and is not looked at again.
 
 mod apply;
 mod delete;
@@ -17,6 +20,7 @@ use crate::{
     cluster::ClusterError,
     controller::{AGAIN, Kind, Problem, SOON, Steps},
     keys::KeyError,
+    names::FINALIZER,
 };
 use kube::runtime::controller::Action;
 use std::sync::Arc;
@@ -76,14 +80,32 @@ impl Kind for JobContract {
         if job.metadata.deletion_timestamp.is_some() {
             return steps.run("delete", delete::delete(&context, &job)).await;
         }
+        if is_over(&job) {
+            steps.run("release", context.cluster.set_finalizer(&*job, FINALIZER, false)).await?;
+            return Ok(Action::await_change());
+        }
         let found = steps.run("dereference", dereference::dereference(&context, &job)).await?;
         let checked = steps.run("validate", validate::validate(job.clone(), found)).await?;
         let applied = steps.run("apply", apply::apply(&context, &job, checked)).await?;
         let phase = steps.run("status", status::report(&context, &job, &applied)).await?;
         Ok(match phase {
-            Some(JobPhase::Final | JobPhase::Failed | JobPhase::Rejected) => Action::await_change(),
+            // The next pass takes the finalizer off, on the strength of what is written by then.
+            Some(phase) if is_for_good(phase) => Action::requeue(SOON),
             Some(JobPhase::Running | JobPhase::Placing | JobPhase::Funded) => Action::requeue(SOON),
             _ => Action::requeue(AGAIN),
         })
     }
 }
+
+/// Whether nothing of a contract will change any more. The spec cannot, so what was refused stays so.
+fn is_over(job: &JobContract) -> bool {
+    job.status.as_ref().and_then(|status| status.phase).is_some_and(is_for_good)
+}
+
+/// Whether a phase is the last one.
+const fn is_for_good(phase: JobPhase) -> bool {
+    matches!(phase, JobPhase::Final | JobPhase::Failed | JobPhase::Rejected)
+}
+
+#[cfg(test)]
+mod tests;

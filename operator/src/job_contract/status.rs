@@ -103,6 +103,7 @@ fn follow(status: &mut JobContractStatus, conditions: &mut Conditions, found: &J
         _ => None,
     };
     status.message = found.failure.clone();
+    status.job = Some(found.id.to_string());
     status.contract = Some(found.contract.to_string());
     status.submitted_at = moment(found.submitted_at.0);
     status.deadline = moment(found.deadline.0);
