@@ -12,7 +12,7 @@ mod join;
 pub use chain::{
     Disjoint, GenesisAccount, GenesisTier, GenesisValidators, Isolation, NewChain, Parameters, Preset, Runtime,
 };
-pub use join::{Checkpoint, ConsensusPeer, Join, Seed};
+pub use join::{ConsensusPeer, Join, Seed};
 
 /// A chain: a new one that starts on this cluster, or one to join.
 #[derive(Debug, Clone, PartialEq, Eq, CustomResource, Serialize, Deserialize, KubeSchema)]

@@ -8,7 +8,6 @@ use valo_contract::Reference;
 /// How to find a chain and to know that it is the right one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.checkpoint) == has(oldSelf.checkpoint)", "spec.join.checkpoint is immutable: nodes have started from it"))]
 pub struct Join {
     /// Hash of the chain's genesis, 64 hexadecimal characters, from a source you trust. Nothing else is believed.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
@@ -26,10 +25,6 @@ pub struct Join {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub peers: Vec<ConsensusPeer>,
-    /// A finalized block to start from. Not used yet: nodes read the chain from its genesis.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("self == oldSelf", "spec.join.checkpoint is immutable: nodes have started from it"))]
-    pub checkpoint: Option<Checkpoint>,
 }
 
 /// A node of the chain, by its key, with where it is reached.
@@ -54,15 +49,3 @@ pub struct Seed {
 pub struct ConsensusPeer(
     #[schemars(length(max = 300), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$"))] pub String,
 );
-
-/// A finalized block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Checkpoint {
-    /// Its height.
-    #[schemars(range(min = 1))]
-    pub height: i64,
-    /// Its id, 64 hexadecimal characters.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
-    pub block: String,
-}

@@ -75,8 +75,6 @@ fn cases() -> Vec<(&'static str, &'static str, Value, bool, &'static str)> {
         (NEW, "/spec/externalAddress/type", json!("NodePort"), false, "spec.externalAddress.loadBalancerClass"),
         (NEW, "/spec/externalAddress/type", json!("None"), false, "spec.externalAddress.hosts"),
         (JOIN, "/spec/join/genesisHash", json!(hex), true, "spec.join.genesisHash is immutable"),
-        (JOIN, "/spec/join/checkpoint/height", json!(2000), true, "spec.join.checkpoint is immutable"),
-        (JOIN, "/spec/join/checkpoint", Value::Null, true, "spec.join.checkpoint is immutable"),
         (WORKERS, "/spec/tier", Value::Null, false, "spec.tier: a worker has a tier"),
         (VALIDATORS, "/spec/tier", json!("small"), false, "spec.tier: a worker has a tier"),
         (VALIDATORS, "/spec/tier", json!("small"), true, "spec.tier is immutable"),

@@ -138,7 +138,6 @@ fn values_out_of_bounds_are_refused_by_their_path() {
         (JOIN, "/spec/join/seeds", json!([])),
         (JOIN, "/spec/join/seeds/0/addresses/0", json!("203.0.113.4")),
         (JOIN, "/spec/join/peers/0", json!("no port")),
-        (JOIN, "/spec/join/checkpoint/height", json!(0)),
         (WORKERS, "/spec/role", json!("miner")),
         (WORKERS, "/spec/tier", json!("")),
         (WORKERS, "/spec/replicas", json!(-1)),
