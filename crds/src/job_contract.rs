@@ -20,6 +20,7 @@ use valo_contract::{Spec, quantity::Money};
     category = "valo",
     shortname = "vjob",
     doc = "A job: stages, shards and replicas, with budget, deadline and verification. The YAML that `valo job submit -f` takes.",
+    validation = ("self.metadata.name.size() <= 64", "metadata.name: the chain takes names of at most 64 characters"),
     printcolumn(name = "Job", type_ = "string", json_path = ".status.job"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Accepted", type_ = "integer", json_path = ".status.accepted"),
