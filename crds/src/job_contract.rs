@@ -27,6 +27,8 @@ use valo_contract::{Spec, quantity::Money};
     printcolumn(name = "Shards", type_ = "integer", json_path = ".status.shards"),
     printcolumn(name = "Paid", type_ = "string", json_path = ".status.paid"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(name = "Deadline", type_ = "string", json_path = ".status.deadline", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -31,6 +31,13 @@ use valo_contract::quantity::{Money, Size};
     printcolumn(name = "Leaving", type_ = "integer", json_path = ".status.leaving"),
     printcolumn(name = "Slots", type_ = "integer", json_path = ".status.slots"),
     printcolumn(name = "Stake", type_ = "string", json_path = ".status.stake"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -74,10 +81,11 @@ pub struct NodeTierSpec {
     /// The volume of each node.
     #[serde(default)]
     pub storage: Storage,
-    /// For workers, what the accelerator of the tier is on this cluster.
+    /// For workers, what the accelerator of the tier is on this cluster. Not used yet: workers run WebAssembly only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator_class: Option<AcceleratorClass>,
-    /// RuntimeClass for containers of jobs. Strangers' containers run only in a sandbox, such as `gvisor` or `kata`.
+    /// RuntimeClass for containers of jobs. Strangers' containers run only in a sandbox, such as `gvisor` or `kata`. Not
+    /// used yet: workers run WebAssembly only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub runtime_class_name: Option<String>,

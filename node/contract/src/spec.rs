@@ -51,9 +51,9 @@ pub struct Spec {
     /// For Kubernetes: what becomes of the job when the object is deleted while it runs.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// The most the job may cost, in VALO; held in escrow, and what is not earned comes back.
+    /// The most the job may cost, in VALO, such as `"5"`; held in escrow, and what is not earned comes back.
     pub budget: Money,
-    /// Shared by the workers of accepted shards, in VALO; part of the budget.
+    /// Shared by the workers of accepted shards, in VALO, such as `"0.5"`; part of the budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<Money>,
     /// When the chain closes the job whatever its state: a span from submission (`10m`), or a moment
@@ -184,7 +184,7 @@ impl Default for VerificationSpec {
     rule("!has(self.retries) || self.onFailure == 'fail'", "retries: they go with onFailure: fail")
 ]))]
 pub struct StageSpec {
-    /// Unique name.
+    /// Unique name, 1 to 32 of a-z, 0-9 and `-`.
     #[schemars(length(max = 32), regex(pattern = r"^[a-z0-9-]{1,32}$"))]
     pub name: String,
     /// Tier it runs in: `valo tier list`.
@@ -215,19 +215,19 @@ pub struct StageSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WasmSpec {
-    /// The module: a file, or `blake3:` and the digest of a blob that the network has.
+    /// The module: a file such as `count.wasm`, or `blake3:` and the digest of a blob that the network has.
     pub module: Source,
     /// Arguments after the program's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096), regex(pattern = ARGUMENT)))]
     pub args: Vec<String>,
-    /// The most instructions a shard may run.
+    /// The most instructions a shard may run, such as `170M` or `2G`.
     #[serde(default = "default_fuel")]
     pub fuel: Count,
-    /// The most memory of a shard.
+    /// The most memory of a shard in bytes, such as `64Mi`; at most `1Gi`.
     #[serde(default = "default_memory")]
     pub memory: Size,
-    /// The most output of a shard.
+    /// The most output of a shard in bytes, such as `8Mi`; at most `1Gi`.
     #[serde(default = "default_output")]
     pub output: Size,
 }
@@ -251,13 +251,13 @@ pub struct ContainerSpec {
     /// The most seconds a shard may take; at most a week.
     #[schemars(range(min = 1, max = 604_800))]
     pub seconds: u32,
-    /// Processor share.
+    /// Processor share: cores, or thousandths with `m`, such as `1` or `500m`.
     #[serde(default = "default_cpu")]
     pub cpu: MilliCpu,
-    /// The most memory of a shard.
+    /// The most memory of a shard in bytes, such as `64Mi`; at most `1Gi`.
     #[serde(default = "default_memory")]
     pub memory: Size,
-    /// The most output of a shard.
+    /// The most output of a shard in bytes, such as `8Mi`; at most `1Gi`.
     #[serde(default = "default_output")]
     pub output: Size,
 }
@@ -306,7 +306,7 @@ pub struct InputSpec {
     /// An input manifest that is a blob already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Source>,
-    /// The most bytes a shard of that manifest reads.
+    /// The most bytes a shard of that manifest reads, such as `64Ki`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard_bytes: Option<Size>,
     /// Name of an earlier stage.
@@ -328,7 +328,7 @@ pub struct InputSpec {
     rule("[has(self.bytes), has(self.records), has(self.lines), has(self.files)].filter(said, said).size() == 1", "split: say exactly one of bytes, records, lines and files")
 ]))]
 pub struct SplitSpec {
-    /// Units of so many bytes; the last may be shorter.
+    /// Units of so many bytes, such as `1Mi`; the last may be shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Size>,
     /// Units of so many bytes, all of them whole.
@@ -355,7 +355,7 @@ pub struct ResultSpec {
     /// How the outputs of the last stages become one result.
     #[serde(default)]
     pub merge: MergeSpec,
-    /// How long workers keep the outputs; at most 30 days.
+    /// How long workers keep the outputs, such as `24h`; at most 30 days.
     #[serde(default = "default_retention")]
     pub retention: Span,
 }
