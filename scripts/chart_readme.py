@@ -24,7 +24,8 @@ def rows(schema, defaults, path, problems):
             continue
         if name not in given:
             problems.append(f"{path}{name}: values.yaml has no default")
-        if "properties" in one:
+        # What is empty by default is one value, whatever may be said in it.
+        if "properties" in one and given.get(name) != {}:
             yield from rows(one, given.get(name), f"{path}{name}.", problems)
             continue
         if not one.get("description"):

@@ -77,7 +77,78 @@ refused "there is no nodeTiers.other" "${cluster[@]}" --set-string 'chain.valida
 refused "there is no wallets.other" "${cluster[@]}" --set nodeTiers.validators.stake.wallet=other
 refused "join.seeds" "${cluster[@]}" --set "join.genesisHash=$(printf ab%.0s {1..32})"
 refused "join.peers" "${cluster[@]}" -f charts/valo-cluster/examples/join.yaml --set join.genesisConfigMap=genesis,join.peers=null
+# A wrong value for each kind of field: helm says at which one.
+while read -r path wrong; do
+  at=${path//\[/.} at=${at//]/}
+  refused "at '/${at//.//}" "${cluster[@]}" --set-json "$path=$wrong"
+done <<'END'
+nameOverride "Demo"
+nameOverride "demo.eu"
+labels {"tier":1}
+image.repository "https://example.org/valo"
+image.tag ":0.1.0"
+image.digest "sha256:12"
+image.pullPolicy "Sometimes"
+image.pullSecrets[0].name "Pull_Secret"
+image.pullSecrets [{"name":"a"},{"name":"a"}]
+chain.name "Demo"
+chain.preset "fast"
+chain.parameters {"epochs":"5s"}
+chain.parameters.epoch "0s"
+chain.parameters.minInterval 200
+chain.parameters.minValidatorStake "1e3"
+chain.parameters.maxValidators 1001
+chain.parameters.blockBytes "2MB"
+chain.parameters.disjoint "pod"
+chain.validators[0].nodeTier "Validators"
+chain.validators[0].count 0
+chain.validators[0].stake "-1"
+chain.validators[0].publicKey "ab"
+chain.accounts[0].publicKey "alice"
+chain.accounts[0].balance "1.0000000001"
+chain.tiers[0].name "Small"
+chain.tiers[0].cpu "one"
+chain.tiers[0].memory "256MB"
+chain.tiers[0].stakePerSlot 100
+chain.tiers[0].price "free"
+chain.tiers[0].fuelPerSecond 0
+chain.tiers[0].isolation "none"
+chain.tiers[0].admit[0] "bob"
+join.genesisHash "AB"
+join.genesisConfigMap "genesis.json/"
+join.seeds[0].key "203.0.113.4:7002"
+join.seeds[0].addresses[0] "203.0.113.4"
+join.peers[0] "203.0.113.4:65536"
+join.peers ["203.0.113.4:7001","203.0.113.4:7001"]
+wallets.owner.balance "much"
+wallets.owner.secretRef.name "owner_key"
+wallets.owner.fundFrom.amount "-1"
+nodeTiers.workers.role "miner"
+nodeTiers.workers.tier "Small"
+nodeTiers.workers.replicas -1
+nodeTiers.workers.replicas 1.5
+nodeTiers.workers.slots 0
+nodeTiers.workers.stake.perSlot "1,5"
+nodeTiers.workers.stake.wallet "Owner"
+nodeTiers.workers.stake.walletTemplate.amount "1000000001"
+nodeTiers.workers.resources.limits.memory "2GB"
+nodeTiers.workers.resources.requests.cpu -1
+nodeTiers.workers.storage.size "0"
+nodeTiers.workers.storage.storageClassName "Fast Disks"
+nodeTiers.workers.nodeSelector.pool "two words"
+nodeTiers.workers.tolerations[0].effect "NoRun"
+nodeTiers.workers.acceleratorClass.resource "gpu"
+nodeTiers.workers.runtimeClassName "gVisor"
+externalAddress.type "Host"
+externalAddress.hosts[0] "203.0.113.4:7001"
+externalAddress.loadBalancerClass "a class"
+ingress.host "http://api.example.org"
+ingress.tlsSecretName "Secret"
+test.budget "-1"
+test.deadline "soon"
+test.replicas 14
+END
 refused "colour" "${cluster[@]}" --set colour=red
-refused "balance" "${cluster[@]}" --set wallets.owner.balance=much
+refused "Workers_2" "${cluster[@]}" --set nodeTiers.Workers_2.role=worker
 refused "replicas" op charts/valo-operator --set replicas=some
 echo "charts: all is well"

@@ -20,12 +20,15 @@ use valo_contract::{Spec, quantity::Money};
     category = "valo",
     shortname = "vjob",
     doc = "A job: stages, shards and replicas, with budget, deadline and verification. The YAML that `valo job submit -f` takes.",
+    validation = ("self.metadata.name.size() <= 64", "metadata.name: the chain takes names of at most 64 characters"),
     printcolumn(name = "Job", type_ = "string", json_path = ".status.job"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Accepted", type_ = "integer", json_path = ".status.accepted"),
     printcolumn(name = "Shards", type_ = "integer", json_path = ".status.shards"),
     printcolumn(name = "Paid", type_ = "string", json_path = ".status.paid"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(name = "Deadline", type_ = "string", json_path = ".status.deadline", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

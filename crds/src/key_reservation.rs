@@ -1,5 +1,6 @@
 //! ConsensusKeyReservation: at most one pod of the cluster signs with a consensus key.
 
+use crate::common::{HEX, LABEL, OBJECT};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,10 +26,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConsensusKeyReservationSpec {
     /// Hash of the chain's genesis, 64 hexadecimal characters.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(regex(pattern = HEX))]
     pub genesis_hash: String,
     /// The consensus key, 64 hexadecimal characters.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(regex(pattern = HEX))]
     pub public_key: String,
     /// The pod that may sign with it.
     pub holder: Holder,
@@ -39,15 +40,15 @@ pub struct ConsensusKeyReservationSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Holder {
     /// Namespace of the pod.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63), regex(pattern = LABEL))]
     pub namespace: String,
     /// The NodeTier it belongs to.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub node_tier: String,
     /// UID of that NodeTier: one of the same name made later is another.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(regex(pattern = "^[0-9a-zA-Z-]{1,64}$"))]
     pub node_tier_uid: String,
     /// Name of the pod.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub pod: String,
 }

@@ -30,12 +30,14 @@ mod schemas;
 mod shard_group;
 mod wallet;
 
-pub use common::{Condition, LocalReference, ResourceAmounts, Resources, SecretKeyRef};
+pub use common::{
+    Condition, LocalReference, ResourceAmounts, Resources, SecretKeyRef, TaintEffect, Toleration, TolerationOperator,
+};
 pub use generate::{all, generated, manifest};
 pub use job_contract::{JobContract, JobContractSpec, JobContractStatus, JobPhase, JobReason, JobResult, StageStatus};
 pub use key_reservation::{ConsensusKeyReservation, ConsensusKeyReservationSpec, Holder};
 pub use network::{
-    AddressType, Checkpoint, ConsensusPeer, Disjoint, ExternalAddress, GenesisAccount, GenesisTier, GenesisValidators,
+    AddressType, ConsensusPeer, Disjoint, ExternalAddress, GenesisAccount, GenesisTier, GenesisValidators,
     ImagePullPolicy, Ingress, Isolation, Join, Network, NetworkSpec, NetworkStatus, NewChain, Parameters, Preset,
     Runtime, Seed,
 };

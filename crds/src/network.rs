@@ -1,6 +1,8 @@
 //! Network: one chain, as nodes of this cluster see it.
 
-use crate::common::{Condition, Labels, LocalReference, conditions, moment};
+use crate::common::{
+    Condition, HOST, IMAGE, Labels, LocalReference, OBJECT, QUALIFIED, annotations, conditions, moment,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -12,7 +14,7 @@ mod join;
 pub use chain::{
     Disjoint, GenesisAccount, GenesisTier, GenesisValidators, Isolation, NewChain, Parameters, Preset, Runtime,
 };
-pub use join::{Checkpoint, ConsensusPeer, Join, Seed};
+pub use join::{ConsensusPeer, Join, Seed};
 
 /// A chain: a new one that starts on this cluster, or one to join.
 #[derive(Debug, Clone, PartialEq, Eq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -26,6 +28,8 @@ pub use join::{Checkpoint, ConsensusPeer, Join, Seed};
     category = "valo",
     shortname = "vnet",
     doc = "A chain: a new one that starts on this cluster, or one to join.",
+    validation = ("self.metadata.name.size() <= 58 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "metadata.name: a Network's name begins those of Services: at most 58 of a-z, 0-9 and -, a letter first"),
+    validation = ("!has(self.spec.chain) || has(self.spec.chain.name) || self.metadata.name.size() <= 32", "spec.chain.name: say it where the name of the Network has more than 32 characters"),
     printcolumn(name = "Chain", type_ = "string", json_path = ".status.chain"),
     printcolumn(name = "Height", type_ = "integer", json_path = ".status.height"),
     printcolumn(
@@ -42,6 +46,13 @@ pub use join::{Checkpoint, ConsensusPeer, Join, Seed};
         description = "Voting power of this cluster that does not take part now"
     ),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Genesis", type_ = "string", json_path = ".status.genesisHash", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -56,16 +67,20 @@ pub struct NetworkSpec {
     /// A chain that runs already, in this cluster or elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Join>,
-    /// Image of the nodes, with tag or digest. The operator's own release unless said.
+    /// Image of the nodes, with tag or digest, such as `ghcr.io/valo-network/valo:0.1.0`. The operator's own release
+    /// unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    #[schemars(length(max = 512), regex(pattern = IMAGE))]
     pub image: Option<String>,
     /// When the image is pulled.
     #[serde(default)]
     pub image_pull_policy: ImagePullPolicy,
     /// Secrets of this namespace with which the image is pulled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
     pub image_pull_secrets: Vec<LocalReference>,
     /// How nodes of other clusters reach the nodes of this one.
     #[serde(default)]
@@ -97,21 +112,24 @@ pub enum ImagePullPolicy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = ("!has(self.loadBalancerClass) || self.type == 'LoadBalancer'", "spec.externalAddress.loadBalancerClass: it goes with type: LoadBalancer"))]
 #[x_kube(validation = ("!has(self.hosts) || self.type != 'None'", "spec.externalAddress.hosts: they go with type: LoadBalancer or NodePort"))]
+#[x_kube(validation = ("self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))", "spec.externalAddress.loadBalancerClass: Services keep their class; say type: None first"))]
 pub struct ExternalAddress {
     /// By which kind of Service, one for each node. With `None` they are reached inside the cluster only, and through
     /// relays.
     #[serde(rename = "type", default)]
     pub type_: AddressType,
-    /// Names or addresses that others use in place of those which Kubernetes knows, as behind NAT.
+    /// Names or addresses that others use in place of those which Kubernetes knows, as behind NAT, such as
+    /// `node.example.org` or `2001:db8::1`: without a port, one for each node in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 64), inner(length(max = 253), regex(pattern = HOST)))]
     pub hosts: Vec<String>,
-    /// Class of the load balancers.
+    /// Class of the load balancers, such as `example.org/metal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = QUALIFIED))]
     pub load_balancer_class: Option<String>,
     /// Annotations of the Services, as cloud providers ask for them.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    #[schemars(schema_with = "annotations")]
     pub annotations: Labels,
 }
 
@@ -128,22 +146,27 @@ pub enum AddressType {
 }
 
 /// An Ingress to the HTTP API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ingress {
-    /// Its host name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    /// Its host name, such as `api.example.org` or `*.example.org`.
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    #[x_kube(validation = ("!self.matches('^[0-9.]+$')", "spec.ingress.host: it takes a name, not an address"))]
     pub host: String,
     /// Class of the Ingress; the cluster's default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub class_name: Option<String>,
-    /// Secret with the certificate.
+    /// Secret with the certificate, of type `kubernetes.io/tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub tls_secret_name: Option<String>,
     /// Annotations of the Ingress.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    #[schemars(schema_with = "annotations")]
     pub annotations: Labels,
 }
 

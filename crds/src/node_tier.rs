@@ -1,7 +1,6 @@
 //! NodeTier: nodes of one role, and for workers of one tier, that are scaled together.
 
-use crate::common::{Condition, Labels, LocalReference, Resources, conditions};
-use k8s_openapi::api::core::v1::Toleration;
+use crate::common::{Condition, Labels, LocalReference, OBJECT, Resources, SHORT, Toleration, conditions, labels};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use valo_contract::quantity::{Money, Size};
     category = "valo",
     shortname = "vtier",
     doc = "Nodes of one role on this cluster, and for workers of one tier of the chain, scaled together.",
+    validation = ("self.metadata.name.size() <= 49 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "metadata.name: a NodeTier's name begins those of pods and Services: at most 49 of a-z, 0-9 and -, a letter first"),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -31,6 +31,13 @@ use valo_contract::quantity::{Money, Size};
     printcolumn(name = "Leaving", type_ = "integer", json_path = ".status.leaving"),
     printcolumn(name = "Slots", type_ = "integer", json_path = ".status.slots"),
     printcolumn(name = "Stake", type_ = "string", json_path = ".status.stake"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -46,13 +53,14 @@ use valo_contract::quantity::{Money, Size};
 pub struct NodeTierSpec {
     /// The Network.
     #[x_kube(validation = ("self == oldSelf", "spec.networkRef is immutable: make another NodeTier"))]
+    #[x_kube(validation = ("self.name.size() <= 58", "spec.networkRef.name: a Network has a name of at most 58 characters"))]
     pub network_ref: LocalReference,
     /// What the nodes do.
     #[x_kube(validation = ("self == oldSelf", "spec.role is immutable: make another NodeTier"))]
     pub role: Role,
     /// For workers, the tier of the chain that they offer slots in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[a-z0-9-]{1,32}$"))]
+    #[schemars(regex(pattern = SHORT))]
     #[x_kube(validation = ("self == oldSelf", "spec.tier is immutable: make another NodeTier"))]
     pub tier: Option<String>,
     /// How many nodes. Fewer of them leave one by one, the highest ordinal first, when the chain has let them go.
@@ -73,15 +81,17 @@ pub struct NodeTierSpec {
     /// The volume of each node.
     #[serde(default)]
     pub storage: Storage,
-    /// For workers, what the accelerator of the tier is on this cluster.
+    /// For workers, what the accelerator of the tier is on this cluster. Not used yet: workers run WebAssembly only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator_class: Option<AcceleratorClass>,
-    /// RuntimeClass for containers of jobs. Strangers' containers run only in a sandbox, such as `gvisor` or `kata`.
+    /// RuntimeClass for containers of jobs. Strangers' containers run only in a sandbox, such as `gvisor` or `kata`. Not
+    /// used yet: workers run WebAssembly only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub runtime_class_name: Option<String>,
     /// Labels of the machines that the nodes run on.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    #[schemars(schema_with = "labels")]
     pub node_selector: Labels,
     /// Taints that the nodes tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -112,11 +122,11 @@ pub enum Role {
 #[x_kube(validation = ("has(self.walletRef) != has(self.walletTemplate)", "spec.stake.walletRef: say exactly one of walletRef and walletTemplate"))]
 #[x_kube(validation = ("has(self.walletRef) == has(oldSelf.walletRef)", "spec.stake.walletRef is immutable: make another NodeTier"))]
 pub struct Stake {
-    /// For workers, VALO bonded for each slot.
+    /// For workers, VALO bonded for each slot, such as `"100"`: no less than `stakePerSlot` of the tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("double(self) > 0.0", "spec.stake.perSlot: it must be more than 0"))]
     pub per_slot: Option<Money>,
-    /// For validators, VALO bonded for each node: its voting power.
+    /// For validators, VALO bonded for each node, such as `"1000"`: its voting power.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("double(self) >= 1.0", "spec.stake.perNode: it must be 1 or more, for voting power counts whole VALO"))]
     pub per_node: Option<Money>,
@@ -135,9 +145,9 @@ pub struct Stake {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WalletTemplate {
     /// Name of the Wallet that fills them.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub fund_from: String,
-    /// VALO that each is opened with.
+    /// VALO that each is opened with, such as `"250"`: the stake of a node, and something for fees.
     #[x_kube(validation = ("double(self) > 0.0", "spec.stake.walletTemplate.amount: it must be more than 0"))]
     pub amount: Money,
 }
@@ -147,14 +157,14 @@ pub struct WalletTemplate {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = ("has(self.storageClassName) == has(oldSelf.storageClassName)", "spec.storage.storageClassName is immutable: make another NodeTier"))]
 pub struct Storage {
-    /// Its size. It can grow, where the storage class allows it.
+    /// Its size, such as `20Gi`. It stays: a StatefulSet cannot change the volumes that it asks for.
     #[serde(default = "default_size")]
     #[schemars(schema_with = "text_size")]
-    #[x_kube(validation = ("quantity(self).compareTo(quantity(oldSelf)) >= 0", "spec.storage.size: a volume can grow, not shrink"))]
+    #[x_kube(validation = ("quantity(self).compareTo(quantity(oldSelf)) == 0", "spec.storage.size is immutable: make another NodeTier"))]
     pub size: Size,
     /// Its storage class; the cluster's default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     #[x_kube(validation = ("self == oldSelf", "spec.storage.storageClassName is immutable: make another NodeTier"))]
     pub storage_class_name: Option<String>,
     /// Whether volumes stay when nodes leave or the NodeTier is deleted. Keys stay in any case until the chain has
@@ -173,6 +183,7 @@ impl Default for Storage {
 fn text_size(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = Size::json_schema(generator);
     schema.remove("x-kubernetes-int-or-string");
+    schema.remove("minimum");
     schema.insert("type".to_owned(), "string".into());
     schema
 }
@@ -190,7 +201,7 @@ const fn default_retain() -> bool {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AcceleratorClass {
     /// The class that the tier asks for.
-    #[schemars(regex(pattern = "^[a-z0-9-]{1,32}$"))]
+    #[schemars(regex(pattern = SHORT))]
     pub name: String,
     /// The resource of the device plugin that gives it, such as `nvidia.com/gpu`.
     #[schemars(

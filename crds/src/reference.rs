@@ -95,10 +95,6 @@ impl Found {
     /// Lists the fields below a path, each followed by its own.
     fn walk(&mut self, path: &str, schema: &Value) {
         self.rules.extend(rules(schema));
-        // Kubernetes' own types are documented by Kubernetes.
-        if path.ends_with("tolerations[]") {
-            return;
-        }
         let none = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let required: Vec<&str> =

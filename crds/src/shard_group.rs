@@ -1,6 +1,6 @@
 //! ShardGroup: a sharding group of the chain, shown in Kubernetes.
 
-use crate::common::{Condition, LocalReference, conditions};
+use crate::common::{Condition, LocalReference, SHORT, conditions};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,10 +32,10 @@ pub struct ShardGroupSpec {
     /// The Network.
     pub network_ref: LocalReference,
     /// Name of the tier.
-    #[schemars(regex(pattern = "^[a-z0-9-]{1,32}$"))]
+    #[schemars(regex(pattern = SHORT))]
     pub tier: String,
     /// Place of the group in the tier, from 0.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
     pub index: i64,
 }
 

@@ -18,12 +18,20 @@ use valo_contract::quantity::Money;
     category = "valo",
     shortname = "vwallet",
     doc = "An owner's account on a chain, and the Secret with its key.",
+    validation = ("!has(self.spec.fundFrom) || self.spec.fundFrom.walletRef.name != self.metadata.name", "spec.fundFrom.walletRef.name: a Wallet cannot be filled from itself"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account"),
     printcolumn(name = "Balance", type_ = "string", json_path = ".status.balance"),
     printcolumn(name = "Stake", type_ = "string", json_path = ".status.stake"),
     printcolumn(name = "Unbonding", type_ = "string", json_path = ".status.unbondingTotal"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -31,6 +39,7 @@ use valo_contract::quantity::Money;
 pub struct WalletSpec {
     /// The Network whose chain the account is on.
     #[x_kube(validation = ("self == oldSelf", "spec.networkRef is immutable: an account is of one chain"))]
+    #[x_kube(validation = ("self.name.size() <= 58", "spec.networkRef.name: a Network has a name of at most 58 characters"))]
     pub network_ref: LocalReference,
     /// The Secret with the key. Without it a key is generated, into a Secret of the Wallet's name that outlives the
     /// Wallet: what the key owns is lost with it.
@@ -48,7 +57,7 @@ pub struct WalletSpec {
 pub struct FundFrom {
     /// The Wallet that pays, of the same namespace and network.
     pub wallet_ref: LocalReference,
-    /// VALO that the account is opened with.
+    /// VALO that the account is opened with, and filled up to, such as `"450"` or `"0.5"`.
     #[x_kube(validation = ("double(self) > 0.0", "spec.fundFrom.amount: it must be more than 0"))]
     pub amount: Money,
 }

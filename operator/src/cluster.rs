@@ -1,14 +1,16 @@
 //! The cluster, as the steps that have a client use it: read, apply, make once, delete. Errors name the object.
 
 use crate::names::MANAGER;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
-    core::NamespaceResourceScope,
+    core::{ApiResource, DynamicObject, NamespaceResourceScope},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::fmt::{self, Debug};
+use valo_crds::Condition;
 
 /// What the cluster did not do.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +153,32 @@ impl Cluster {
                 Ok(())
             }
             patched => patched.map(drop).map_err(|error| ClusterError::new::<K>("write the status of", &name, error)),
+        }
+    }
+
+    /// Writes conditions of an object whose status is not known: all else of it stays, which is why they are those of
+    /// another field manager. The next status that is written takes them over.
+    pub async fn apply_conditions<K: Object>(
+        &self,
+        metadata: &ObjectMeta,
+        conditions: &[Condition],
+    ) -> Result<(), ClusterError> {
+        let name = metadata.name.clone().unwrap_or_default();
+        let patch = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": { "name": name, "uid": metadata.uid },
+            "status": { "conditions": conditions },
+        });
+        let params = PatchParams::apply(&format!("{MANAGER}-unreadable")).force();
+        let api = Api::<DynamicObject>::namespaced_with(
+            self.client.clone(),
+            metadata.namespace.as_deref().unwrap_or_default(),
+            &ApiResource::erase::<K>(&()),
+        );
+        match api.patch_status(&name, &params, &Patch::Apply(&patch)).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            patched => patched.map(drop).map_err(|error| ClusterError::new::<K>("write a condition of", &name, error)),
         }
     }
 

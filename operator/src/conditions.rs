@@ -40,6 +40,11 @@ impl Conditions {
         }
     }
 
+    /// Drops one that says nothing any more.
+    pub fn forget(&mut self, type_: &str) {
+        self.list.retain(|condition| condition.type_ != type_);
+    }
+
     /// All of them, in order of their names.
     pub fn into_list(mut self) -> Vec<Condition> {
         self.list.sort_by(|one, other| one.type_.cmp(&other.type_));

@@ -139,6 +139,7 @@ async fn pass<K: Kind>(guarded: Arc<Guarded<K>>, context: Arc<Context>) -> Resul
                 tracing::warn!(error = %invalid, "the object cannot be read");
                 context.metrics.pass(K::CONTROLLER, reason);
                 context.warn(&reference(&*guarded), reason, "Read", invalid.error.clone()).await;
+                unreadable(&context, &*guarded, &invalid.error).await;
                 return Ok(Action::await_change());
             }
         };
@@ -184,6 +185,17 @@ async fn not_ready<K: Kind>(context: &Context, object: &K, reason: &str, message
         status.insert("conditions".to_owned(), list);
     }
     if let Err(error) = context.cluster.apply_status(object, Some(&last), &status).await {
+        tracing::warn!(error = %causes(&error), "the condition could not be written");
+    }
+}
+
+/// Says in the condition `Ready` that an object cannot be read, and why. Its status cannot be read either, so that only
+/// this one condition is written.
+async fn unreadable<K: Kind>(context: &Context, guarded: &Guarded<K>, why: &str) {
+    let mut conditions = Conditions::from(&[], guarded.meta().generation, context.now());
+    conditions.set(READY, false, "Invalid", why);
+    let written = context.cluster.apply_conditions::<K>(guarded.meta(), &conditions.into_list()).await;
+    if let Err(error) = written {
         tracing::warn!(error = %causes(&error), "the condition could not be written");
     }
 }

@@ -1,7 +1,7 @@
 //! What a new chain starts from.
 
 use super::POSITIVE;
-use crate::common::{LocalReference, optional, required};
+use crate::common::{HEX, LABEL, LocalReference, SHORT, optional, required};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,12 @@ use valo_contract::quantity::{Count, MilliCpu, Money, Size, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = ("self.tiers.all(tier, self.tiers.exists_one(other, other.name == tier.name))", "spec.chain.tiers: two tiers have the same name"))]
+#[x_kube(validation = ("self.validators.all(one, !has(one.nodeTier) || self.validators.exists_one(other, has(other.nodeTier) && other.nodeTier == one.nodeTier))", "spec.chain.validators.nodeTier: two entries name the same NodeTier"))]
+#[x_kube(validation = ("self.validators.all(one, !has(one.publicKey) || self.validators.exists_one(other, has(other.publicKey) && other.publicKey == one.publicKey))", "spec.chain.validators.publicKey: two entries have the same key"))]
 pub struct NewChain {
-    /// Its name for people; the name of the Network unless said.
+    /// Its name for people, 1 to 32 of a-z, 0-9 and `-`; the name of the Network unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[a-z0-9-]{1,32}$"))]
+    #[schemars(regex(pattern = SHORT))]
     pub name: Option<String>,
     /// The parameters it takes as they are, but for `parameters`.
     #[serde(default)]
@@ -57,7 +59,7 @@ pub enum Preset {
 pub struct GenesisValidators {
     /// NodeTier with `role: validator`: its first `count` nodes, each behind the wallet that the NodeTier says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 49), regex(pattern = LABEL))]
     pub node_tier: Option<String>,
     /// How many nodes of the NodeTier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,13 +67,13 @@ pub struct GenesisValidators {
     pub count: Option<i32>,
     /// Key of a validator of elsewhere, 64 hexadecimal characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(length(max = 64), regex(pattern = HEX))]
     pub public_key: Option<String>,
     /// Key of that validator's owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(regex(pattern = HEX))]
     pub owner_key: Option<String>,
-    /// VALO bonded for each.
+    /// VALO bonded for each, such as `"1000"`: no less than `minValidatorStake`.
     #[x_kube(validation = (POSITIVE, "validators.stake: it must be more than 0"))]
     pub stake: Money,
 }
@@ -86,9 +88,9 @@ pub struct GenesisAccount {
     pub wallet_ref: Option<LocalReference>,
     /// The key, 64 hexadecimal characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(length(max = 64), regex(pattern = HEX))]
     pub public_key: Option<String>,
-    /// VALO it starts with.
+    /// VALO it starts with, such as `"100000"` or `"0.5"`.
     #[x_kube(validation = (POSITIVE, "accounts.balance: it must be more than 0"))]
     pub balance: Money,
 }
@@ -98,27 +100,27 @@ pub struct GenesisAccount {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = ("self.isolation != 'trusted' || size(self.admit) > 0", "tiers.isolation: only a tier that admits named owners can be trusted; list them in admit"))]
 pub struct GenesisTier {
-    /// Unique name.
-    #[schemars(length(max = 32), regex(pattern = "^[a-z0-9-]{1,32}$"))]
+    /// Unique name, 1 to 32 of a-z, 0-9 and `-`.
+    #[schemars(length(max = 32), regex(pattern = SHORT))]
     pub name: String,
     /// What runs in its slots.
     #[serde(default)]
     pub runtime: Runtime,
-    /// Processor share of a slot.
+    /// Processor share of a slot: cores, or thousandths with `m`, such as `1` or `500m`.
     #[serde(default = "default_cpu", deserialize_with = "required")]
     pub cpu: MilliCpu,
-    /// Memory of a slot.
+    /// Memory of a slot in bytes, such as `512Mi`.
     #[serde(default = "default_memory", deserialize_with = "required")]
     pub memory: Size,
     /// Accelerator class of a slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[a-z0-9-]{1,32}$"))]
+    #[schemars(regex(pattern = SHORT))]
     pub accelerator: Option<String>,
     /// VALO that an owner bonds for each slot.
     pub stake_per_slot: Money,
-    /// VALO for 10^9 fuel (wasm), or for a second (container).
+    /// VALO for 10^9 fuel (wasm), or for a second (container), such as `"0.001"`.
     pub price: Money,
-    /// Instructions that a slot runs in a second at least: from it follows how long a shard may take.
+    /// Instructions that a slot runs in a second at least, such as `100M`: from it follows how long a shard may take.
     #[serde(default = "default_fuel", deserialize_with = "required")]
     pub fuel_per_second: Count,
     /// How strangers' work is kept apart from the machine.
@@ -126,7 +128,11 @@ pub struct GenesisTier {
     pub isolation: Isolation,
     /// Keys of the only owners that may join; anyone with the stake unless said.
     #[serde(default)]
-    #[schemars(length(max = 1024), inner(regex(pattern = "^[0-9a-f]{64}$")))]
+    #[schemars(
+        length(max = 1024),
+        inner(length(max = 64), regex(pattern = HEX)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
     pub admit: Vec<String>,
 }
 
@@ -178,28 +184,28 @@ pub enum Disjoint {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Parameters {
-    /// The least time from a block to the next.
+    /// The least time from a block to the next, such as `100ms`; no more than `idleInterval`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_interval: Option<Span>,
-    /// The time from a block to the next when nothing is due.
+    /// The time from a block to the next when nothing is due, such as `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_interval: Option<Span>,
-    /// Length of an epoch.
+    /// Length of an epoch, such as `10m`: when validators change and groups are made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Span>,
-    /// How long unbonded stake stays slashable.
+    /// How long unbonded stake stays slashable, such as `1h` or `21d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unbonding: Option<Span>,
-    /// How long reveals may come after commits closed.
+    /// How long reveals may come after commits closed, such as `15s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reveal_window: Option<Span>,
-    /// How long an accepted result can be disputed.
+    /// How long an accepted result can be disputed, such as `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispute_window: Option<Span>,
-    /// The longest time from submission of a job to its deadline.
+    /// The longest time from submission of a job to its deadline, such as `7d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_job_time: Option<Span>,
-    /// VALO that a validator bonds at least.
+    /// VALO that a validator bonds at least, such as `"1000"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_validator_stake: Option<Money>,
     /// The most validators of an epoch.
@@ -219,16 +225,16 @@ pub struct Parameters {
     /// What replicas of a shard must not share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disjoint: Option<Disjoint>,
-    /// The most bytes of transactions in a block.
+    /// The most bytes of transactions in a block, such as `2Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub block_bytes: Option<Size>,
     /// The most weight of a block: 1,000 is about the work of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub block_weight: Option<Count>,
-    /// VALO for a byte of a transaction.
+    /// VALO for a byte of a transaction, such as `"0.00000001"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_price: Option<Money>,
-    /// VALO for a unit of weight.
+    /// VALO for a unit of weight, such as `"0.000000001"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_price: Option<Money>,
 }

@@ -1,5 +1,6 @@
 //! A chain that runs already.
 
+use crate::common::{HEX, HOST_AND_PORT};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,10 +9,9 @@ use valo_contract::Reference;
 /// How to find a chain and to know that it is the right one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.checkpoint) == has(oldSelf.checkpoint)", "spec.join.checkpoint is immutable: nodes have started from it"))]
 pub struct Join {
     /// Hash of the chain's genesis, 64 hexadecimal characters, from a source you trust. Nothing else is believed.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(regex(pattern = HEX))]
     #[x_kube(validation = ("self == oldSelf", "spec.join.genesisHash is immutable: it names the chain"))]
     pub genesis_hash: String,
     /// ConfigMap of this namespace with the genesis under `genesis.json`, as a node serves it under `/v1/genesis`. It must
@@ -20,16 +20,15 @@ pub struct Join {
     pub genesis_ref: Option<Reference>,
     /// Nodes to ask first. They admit the nodes of this Network as guests until these are registered, and pass on their
     /// registration: one has to be reached.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(
+        length(min = 1, max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"])
+    )]
     pub seeds: Vec<Seed>,
-    /// Consensus addresses of nodes of the chain, of which one has to answer: nodes of every kind read the chain from there.
+    /// Consensus addresses (TCP) of nodes of the chain, such as `node.example.org:7001`, of which one has to answer: nodes of every kind read the chain from there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "set"))]
     pub peers: Vec<ConsensusPeer>,
-    /// A finalized block to start from. Not used yet: nodes read the chain from its genesis.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("self == oldSelf", "spec.join.checkpoint is immutable: nodes have started from it"))]
-    pub checkpoint: Option<Checkpoint>,
 }
 
 /// A node of the chain, by its key, with where it is reached.
@@ -37,13 +36,14 @@ pub struct Join {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Seed {
     /// The node's key, 64 hexadecimal characters.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(regex(pattern = HEX))]
     pub key: String,
-    /// UDP addresses, `host:port`. Without any, the seed is found only through other seeds.
+    /// UDP addresses, `host:port`, such as `node.example.org:7002` or `[2001:db8::1]:7002`. Without any, the seed is found only through other seeds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
-        inner(length(max = 300), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$"))
+        inner(length(max = 300), regex(pattern = HOST_AND_PORT)),
+        extend("x-kubernetes-list-type" = "set")
     )]
     pub addresses: Vec<String>,
 }
@@ -51,18 +51,4 @@ pub struct Seed {
 /// The consensus address of a validator, TCP, `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct ConsensusPeer(
-    #[schemars(length(max = 300), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$"))] pub String,
-);
-
-/// A finalized block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Checkpoint {
-    /// Its height.
-    #[schemars(range(min = 1))]
-    pub height: i64,
-    /// Its id, 64 hexadecimal characters.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
-    pub block: String,
-}
+pub struct ConsensusPeer(#[schemars(length(max = 300), regex(pattern = HOST_AND_PORT))] pub String);

@@ -17,6 +17,11 @@ fn rule(rule: &str, message: &str) -> serde_json::Value {
     serde_json::json!({ "rule": rule, "message": message })
 }
 
+/// A name of an object of Kubernetes: labels of a-z, 0-9 and `-`, with dots between them.
+const OBJECT: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// An argument of a program, which ends at a NUL.
+const ARGUMENT: &str = r"^[^\x00]*$";
+
 /// The `apiVersion` of the document.
 pub const API_VERSION: &str = "valo.network/v1alpha1";
 /// The `kind` of the document.
@@ -26,8 +31,10 @@ pub const KIND: &str = "JobContract";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
+    rule("double(self.budget) > 0.0", "budget: it must be more than 0"),
     rule("!has(self.tip) || double(self.tip) <= double(self.budget)", "tip: it is part of the budget and cannot be more"),
-    rule("self.stages.all(stage, self.stages.exists_one(other, other.name == stage.name))", "stages: two stages have the same name")
+    rule("self.stages.all(stage, self.stages.exists_one(other, other.name == stage.name))", "stages: two stages have the same name"),
+    rule("self.stages.all(stage, !has(stage.input) || !has(stage.input.stage) || self.stages.exists(other, other.name == stage.input.stage && other.name != stage.name))", "stages.input.stage: it names no other stage of this contract")
 ]))]
 pub struct Spec {
     /// For Kubernetes: the Network it goes to. For the command line the profile says it.
@@ -44,9 +51,9 @@ pub struct Spec {
     /// For Kubernetes: what becomes of the job when the object is deleted while it runs.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// The most the job may cost, in VALO; held in escrow, and what is not earned comes back.
+    /// The most the job may cost, in VALO, such as `"5"`; held in escrow, and what is not earned comes back.
     pub budget: Money,
-    /// Shared by the workers of accepted shards, in VALO; part of the budget.
+    /// Shared by the workers of accepted shards, in VALO, such as `"0.5"`; part of the budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<Money>,
     /// When the chain closes the job whatever its state: a span from submission (`10m`), or a moment
@@ -68,7 +75,7 @@ pub struct Spec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reference {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub name: String,
 }
 
@@ -91,8 +98,8 @@ pub struct KeyPath {
     /// The key.
     #[schemars(regex(pattern = r"^[-._a-zA-Z0-9]{1,253}$"))]
     pub key: String,
-    /// The path.
-    #[schemars(length(min = 1, max = 255))]
+    /// The path, such as `in/a.txt`: relative, and without `..`.
+    #[schemars(length(max = 255), regex(pattern = r"^[^/\x00]+(/[^/\x00]+)*$"))]
     pub path: String,
 }
 
@@ -173,10 +180,11 @@ impl Default for VerificationSpec {
 #[schemars(extend("x-kubernetes-validations" = [
     rule("has(self.wasm) != has(self.container)", "wasm: say exactly one of wasm and container"),
     rule("!has(self.shards) || !has(self.input) || !has(self.input.split)", "shards: with a split, shards go into input.split"),
+    rule("!has(self.input) || !has(self.input.manifest) || has(self.shards)", "shards: a manifest does not say how many; say it beside input"),
     rule("!has(self.retries) || self.onFailure == 'fail'", "retries: they go with onFailure: fail")
 ]))]
 pub struct StageSpec {
-    /// Unique name.
+    /// Unique name, 1 to 32 of a-z, 0-9 and `-`.
     #[schemars(length(max = 32), regex(pattern = r"^[a-z0-9-]{1,32}$"))]
     pub name: String,
     /// Tier it runs in: `valo tier list`.
@@ -207,19 +215,19 @@ pub struct StageSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WasmSpec {
-    /// The module: a file, or `blake3:` and the digest of a blob that the network has.
+    /// The module: a file such as `count.wasm`, or `blake3:` and the digest of a blob that the network has.
     pub module: Source,
     /// Arguments after the program's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    #[schemars(length(max = 64), inner(length(max = 4096), regex(pattern = ARGUMENT)))]
     pub args: Vec<String>,
-    /// The most instructions a shard may run.
+    /// The most instructions a shard may run, such as `170M` or `2G`.
     #[serde(default = "default_fuel")]
     pub fuel: Count,
-    /// The most memory of a shard.
+    /// The most memory of a shard in bytes, such as `64Mi`; at most `1Gi`.
     #[serde(default = "default_memory")]
     pub memory: Size,
-    /// The most output of a shard.
+    /// The most output of a shard in bytes, such as `8Mi`; at most `1Gi`.
     #[serde(default = "default_output")]
     pub output: Size,
 }
@@ -229,22 +237,27 @@ pub struct WasmSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerSpec {
     /// Image with its digest: `registry/name@sha256:...`.
-    #[schemars(length(max = 512), regex(pattern = r"^[^@ ]+@sha256:[0-9a-f]{64}$"))]
+    #[schemars(
+        length(max = 512),
+        regex(
+            pattern = r"^([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[a-zA-Z0-9_][-a-zA-Z0-9._]{0,127})?@sha256:[0-9a-f]{64}$"
+        )
+    )]
     pub image: String,
     /// Command and arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    #[schemars(length(max = 64), inner(length(max = 4096), regex(pattern = ARGUMENT)))]
     pub command: Vec<String>,
-    /// The most seconds a shard may take.
-    #[schemars(range(min = 1))]
+    /// The most seconds a shard may take; at most a week.
+    #[schemars(range(min = 1, max = 604_800))]
     pub seconds: u32,
-    /// Processor share.
+    /// Processor share: cores, or thousandths with `m`, such as `1` or `500m`.
     #[serde(default = "default_cpu")]
     pub cpu: MilliCpu,
-    /// The most memory of a shard.
+    /// The most memory of a shard in bytes, such as `64Mi`; at most `1Gi`.
     #[serde(default = "default_memory")]
     pub memory: Size,
-    /// The most output of a shard.
+    /// The most output of a shard in bytes, such as `8Mi`; at most `1Gi`.
     #[serde(default = "default_output")]
     pub output: Size,
 }
@@ -272,6 +285,7 @@ const fn default_cpu() -> MilliCpu {
     rule("[has(self.file), has(self.files), has(self.shards), has(self.manifest), has(self.stage)].filter(said, said).size() == 1", "input: say exactly one of file, files, shards, manifest and stage"),
     rule("!has(self.split) || has(self.file) || has(self.files)", "split: it goes with file or files"),
     rule("!has(self.shardBytes) || has(self.manifest)", "shardBytes: it goes with manifest"),
+    rule("!has(self.manifest) || has(self.shardBytes)", "shardBytes: with manifest, say what a shard reads at most"),
     rule("has(self.stage) ? self.each != self.all : !self.each && !self.all", "each: with stage, say each: true or all: true; without it, neither")
 ]))]
 pub struct InputSpec {
@@ -292,7 +306,7 @@ pub struct InputSpec {
     /// An input manifest that is a blob already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Source>,
-    /// The most bytes a shard of that manifest reads.
+    /// The most bytes a shard of that manifest reads, such as `64Ki`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard_bytes: Option<Size>,
     /// Name of an earlier stage.
@@ -314,7 +328,7 @@ pub struct InputSpec {
     rule("[has(self.bytes), has(self.records), has(self.lines), has(self.files)].filter(said, said).size() == 1", "split: say exactly one of bytes, records, lines and files")
 ]))]
 pub struct SplitSpec {
-    /// Units of so many bytes; the last may be shorter.
+    /// Units of so many bytes, such as `1Mi`; the last may be shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Size>,
     /// Units of so many bytes, all of them whole.
@@ -322,11 +336,11 @@ pub struct SplitSpec {
     pub records: Option<Size>,
     /// Units of so many lines; the last may have fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub lines: Option<u64>,
     /// Units of so many files; the last may have fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub files: Option<u64>,
     /// Over how many shards the units are dealt, evenly and in order. One unit a shard without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -341,7 +355,7 @@ pub struct ResultSpec {
     /// How the outputs of the last stages become one result.
     #[serde(default)]
     pub merge: MergeSpec,
-    /// How long workers keep the outputs; at most 30 days.
+    /// How long workers keep the outputs, such as `24h`; at most 30 days.
     #[serde(default = "default_retention")]
     pub retention: Span,
 }

@@ -1,7 +1,11 @@
 //! Says where the job stands.
 
 use super::{Error, apply::Applied};
-use crate::{Context, conditions::Conditions, names::reference};
+use crate::{
+    Context,
+    conditions::{Conditions, READY},
+    names::reference,
+};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use valo_client::types::Job;
 use valo_contract::quantity::Money;
@@ -40,6 +44,8 @@ pub async fn report(context: &Context, job: &JobContract, applied: &Applied) -> 
 pub fn status(job: &JobContract, applied: &Applied, now: Timestamp) -> JobContractStatus {
     let last = job.status.clone().unwrap_or_default();
     let mut conditions = Conditions::from(&last.conditions, job.metadata.generation, now);
+    // Only a pass that fails says it of a contract, and this one did not.
+    conditions.forget(READY);
     let mut status = JobContractStatus { observed_generation: job.metadata.generation, ..last };
     match applied {
         // What was submitted stays what it was while the chain is silent.
@@ -147,4 +153,23 @@ fn moment(milliseconds: u64) -> Option<Time> {
     let moment = Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()?;
     // In whole seconds, as Kubernetes writes moments: what is read back must be what was written.
     Timestamp::from_second(moment.as_second()).ok().map(Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use valo_contract::resolve::FieldError;
+
+    #[test]
+    fn what_a_failed_pass_said_is_over_with_the_next_good_one() {
+        let mut job: JobContract = crate::testing::read(valo_resources_tests::yaml(valo_resources_tests::JOB));
+        let mut conditions = Conditions::from(&[], None, Timestamp::UNIX_EPOCH);
+        conditions.set(READY, false, "ClusterError", "cannot read Wallet alice");
+        job.status = Some(JobContractStatus { conditions: conditions.into_list(), ..JobContractStatus::default() });
+        let wrong = Applied::Wrong(FieldError::new("spec.budget", "it is too small"));
+        let told = status(&job, &wrong, Timestamp::UNIX_EPOCH);
+        let types: Vec<&str> = told.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(types, [FAILED, SUBMITTED]);
+        assert_eq!(told.message.as_deref(), Some("spec.budget: it is too small"));
+    }
 }

@@ -134,6 +134,8 @@ fn outside(spec: &valo_contract::Spec, files: &BTreeMap<String, Vec<u8>>) -> Opt
 mod tests {
     use super::*;
     use serde_json::json;
+    use valo_protocol::{Parameters, Timestamp, params::Preset};
+    use valo_resources_tests::{JOB, yaml};
 
     fn job(stage: serde_json::Value) -> JobContract {
         serde_json::from_value(json!({
@@ -182,6 +184,44 @@ mod tests {
         let stage = json!({"name": "one", "tier": "small", "wasm": {"module": "count.wasm"}});
         let error = resolve(&job(stage), &outside, &BTreeMap::new()).unwrap().map(|_| ()).unwrap_err();
         assert_eq!(error.field, "spec.filesFrom");
+    }
+
+    /// What a usual chain, with the tiers and files of the sample, says of a contract.
+    fn refused(job: &JobContract) -> Option<String> {
+        let mut files: BTreeMap<String, Vec<u8>> = [("raw.wasm".to_owned(), b"\0asm\x01\0\0\0".to_vec())].into();
+        let items = job.spec.0.files_from.iter().flat_map(|from| &from.items);
+        files.extend(items.map(|item| (item.path.clone(), vec![0; 4160])));
+        let (plan, _folder) = match resolve(job, &files, &BTreeMap::new()).unwrap() {
+            Ok(read) => read,
+            Err(wrong) => return Some(wrong.to_string()),
+        };
+        let tier = |id: u16, name: &str, runtime: &str| {
+            let memory = 1u64 << 30;
+            let tier = json!({
+                "name": name, "runtime": runtime, "milliCpu": 1000, "memory": memory, "stakePerSlot": "1000",
+                "price": "0.001", "fuelPerSecond": 100_000_000,
+            });
+            serde_json::from_value(json!({"id": id, "nodes": 9, "owners": 9, "slots": 9, "busy": 0, "tier": tier}))
+                .unwrap()
+        };
+        let tiers = [tier(0, "small", "wasm"), tier(1, "large", "container")];
+        let parameters = Parameters::preset(Preset::Dev);
+        let parameters = serde_json::from_value(json!({
+            "height": 1, "parameters": parameters, "bytePrice": "0", "weightPrice": "0",
+        }))
+        .unwrap();
+        let now = Timestamp(1_800_000_000_000);
+        let market = price::market(now, &parameters, &tiers);
+        plan.contract(now).and_then(|contract| market.check(&contract)).err().map(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn what_the_api_server_cannot_refuse_is_told_by_its_field() {
+        assert_eq!(refused(&crate::testing::read(yaml(JOB))), None);
+        for (case, job, says) in crate::testing::wrong::<JobContract>() {
+            let said = refused(&job).unwrap_or_default();
+            assert!(said.starts_with(&says), "{case}: {said}");
+        }
     }
 
     #[test]

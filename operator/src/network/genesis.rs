@@ -4,13 +4,16 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use valo_contract::chain::{ChainDescription, DescribedNode};
+use valo_contract::{
+    chain::{ChainDescription, DescribedNode},
+    quantity::Span,
+};
 use valo_crds::{
     Disjoint, GenesisTier, GenesisValidators, Isolation, Network, NewChain, NodeTier, Parameters, Preset, Role,
     Runtime, Wallet,
 };
 use valo_protocol::{
-    AccountNumber, Amount, Genesis, GenesisHash, PublicKey, Timestamp,
+    AccountNumber, Amount, Duration, Genesis, GenesisHash, PublicKey, Timestamp,
     bytes::{BoundedString, BoundedVec},
     genesis::GenesisAccount,
     params,
@@ -99,6 +102,9 @@ pub fn describe(
     tiers: &[NodeTier],
     wallets: &[Wallet],
 ) -> Result<Result<ChainDescription, Waits>, GenesisProblem> {
+    check_parameters(chain)?;
+    let preset = params::Parameters::preset(preset(chain));
+    let least = chain.parameters.minimum_balance.map_or(preset.minimum_balance, |amount| amount.0);
     let mut accounts: Vec<GenesisAccount> = Vec::new();
     for (index, account) in chain.accounts.iter().enumerate() {
         let key = match (&account.wallet_ref, &account.public_key) {
@@ -112,6 +118,10 @@ pub fn describe(
         if accounts.iter().any(|other| other.key == key) {
             let field = format!("spec.chain.accounts[{index}]");
             return Err(GenesisProblem::field(field, "the account of this key is listed twice"));
+        }
+        if account.balance.0 < least {
+            let field = format!("spec.chain.accounts[{index}].balance");
+            return Err(GenesisProblem::field(field, format!("{least} VALO stay on every account (minimumBalance)")));
         }
         accounts.push(GenesisAccount { key, balance: account.balance.0 });
     }
@@ -135,16 +145,50 @@ pub fn describe(
         // The one moment that all passes know, in whole seconds as Kubernetes keeps it.
         time: Timestamp(u64::try_from(created).unwrap_or_default().saturating_mul(1000)),
         fully_connected: false,
-        preset: match chain.preset {
-            Preset::Dev => params::Preset::Dev,
-            Preset::Consortium => params::Preset::Consortium,
-            Preset::Public => params::Preset::Public,
-        },
+        preset: self::preset(chain),
         parameters: parameters(&chain.parameters),
         accounts,
         tiers: tiers?,
         nodes: nodes.into_iter().map(|(node, _)| node).collect(),
     }))
+}
+
+const fn preset(chain: &NewChain) -> params::Preset {
+    match chain.preset {
+        Preset::Dev => params::Preset::Dev,
+        Preset::Consortium => params::Preset::Consortium,
+        Preset::Public => params::Preset::Public,
+    }
+}
+
+/// Refuses parameters that contradict each other or the validators, those of the preset included.
+fn check_parameters(chain: &NewChain) -> Result<(), GenesisProblem> {
+    let preset = params::Parameters::preset(preset(chain));
+    let p = &chain.parameters;
+    let span = |said: Option<Span>, otherwise: Duration| said.unwrap_or(Span(otherwise.0));
+    let (least, idle) = (span(p.min_interval, preset.min_interval), span(p.idle_interval, preset.idle_interval));
+    if least > idle {
+        let (field, reason) = match p.idle_interval {
+            Some(_) => ("idleInterval", format!("it is less than minInterval, {least}")),
+            None => ("minInterval", format!("it is more than idleInterval, {idle}")),
+        };
+        return Err(GenesisProblem::field(format!("spec.chain.parameters.{field}"), reason));
+    }
+    let stake = p.min_validator_stake.map_or(preset.min_validator_stake, |amount| amount.0);
+    if let Some(index) = chain.validators.iter().position(|group| group.stake.0 < stake) {
+        let field = format!("spec.chain.validators[{index}].stake");
+        return Err(GenesisProblem::field(
+            field,
+            format!("a validator bonds {stake} VALO at least (minValidatorStake)"),
+        ));
+    }
+    let most = p.max_validators.unwrap_or_else(|| i32::from(preset.max_validators));
+    let count = chain.validators.iter().fold(0i32, |sum, group| sum.saturating_add(group.count.unwrap_or(1)));
+    if count > most {
+        let reason = format!("the genesis has {count} validators, and {most} is the most");
+        return Err(GenesisProblem::field("spec.chain.parameters.maxValidators", reason));
+    }
+    Ok(())
 }
 
 /// The validators of one entry, each with the balance that its owner starts with unless it is listed.
@@ -210,8 +254,11 @@ fn wallet_key(network: &Network, wallets: &[Wallet], name: &str) -> Result<Publi
     key.ok_or_else(|| Waits(format!("Wallet {name} has no key yet")))
 }
 
-fn parsed(field: &str, key: &str) -> Result<PublicKey, GenesisProblem> {
-    key.parse().map_err(|_| GenesisProblem::field(field, format!("`{key}` is no key")))
+pub(super) fn parsed(field: &str, key: &str) -> Result<PublicKey, GenesisProblem> {
+    let parsed: Option<PublicKey> = key.parse().ok();
+    parsed
+        .filter(PublicKey::is_usable)
+        .ok_or_else(|| GenesisProblem::field(field, format!("`{key}` is no ed25519 public key")))
 }
 
 fn tier_of(index: usize, tier: &GenesisTier, accounts: &[GenesisAccount]) -> Result<Tier, GenesisProblem> {

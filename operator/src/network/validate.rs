@@ -46,6 +46,9 @@ pub fn validate(network: &Network, found: Found) -> Result<Checked, Error> {
 
 fn genesis(network: &Network, found: &Found, known: Option<GenesisHash>) -> Result<Result<Genesis, Waits>, Error> {
     if let Some(join) = &network.spec.join {
+        for (index, seed) in join.seeds.iter().enumerate() {
+            genesis::parsed(&format!("spec.join.seeds[{index}].key"), &seed.key)?;
+        }
         let expected = join.genesis_hash.parse().ok();
         return match (&found.genesis, &found.given, &join.genesis_ref) {
             (Some(made), _, _) => Ok(Ok(of_hash(made, expected)?)),
@@ -89,5 +92,42 @@ fn of_hash(config_map: &ConfigMap, expected: Option<GenesisHash>) -> Result<Gene
     match expected.filter(|expected| *expected != found) {
         None => Ok(genesis),
         Some(expected) => Err(GenesisProblem::OtherChain { config_map: config_map.name_any(), found, expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{controller::causes, testing};
+    use serde_json::json;
+    use valo_protocol::SecretKey;
+    use valo_resources_tests::{NEW, VALIDATORS, WALLET, WORKERS, set, yaml};
+
+    /// What the samples of a new chain are about: its nodes and wallets have keys.
+    fn found() -> Found {
+        let key = |seed: u8| SecretKey::from_seed([seed; 32]).public().to_string();
+        let mut validators = yaml(VALIDATORS);
+        let node =
+            |index: u8| json!({"pod": format!("validators-{index}"), "publicKey": key(index + 1), "ready": true});
+        validators["status"] = json!({"nodes": (0..4).map(node).collect::<Vec<_>>()});
+        let mut wallet = set(&yaml(WALLET), "metadata.name", "alice".into());
+        wallet["status"] = json!({"publicKey": key(100)});
+        let tiers = vec![testing::read(validators), testing::read(yaml(WORKERS))];
+        Found { tiers, wallets: vec![testing::read(wallet)], ..Found::default() }
+    }
+
+    fn refused(network: &Network) -> Option<String> {
+        validate(network, found()).err().map(|error| causes(&error))
+    }
+
+    #[test]
+    fn what_the_api_server_cannot_refuse_is_told_by_its_field() {
+        let good = testing::read(yaml(NEW));
+        assert_eq!(refused(&good), None);
+        assert!(validate(&good, found()).unwrap().genesis.is_ok());
+        for (case, network, says) in testing::wrong::<Network>() {
+            let said = refused(&network).unwrap_or_default();
+            assert!(said.starts_with(&says), "{case}: {said}");
+        }
     }
 }

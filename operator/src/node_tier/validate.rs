@@ -17,7 +17,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
 };
 use kube::ResourceExt;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 use valo_client::types::Node;
 use valo_crds::{AddressType, ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
 use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey, registry::NodeRole};
@@ -103,6 +103,7 @@ pub struct Power {
 
 /// Checks a NodeTier.
 pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Checked, Error> {
+    check_resources(tier)?;
     let pods = pod_settings(tier, &found, settings);
     let (keys, lost) = keys_of(tier, &found)?;
     let wanted = wanted(tier);
@@ -154,6 +155,28 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         seen_pods,
         stateful_set,
     })
+}
+
+/// Refuses what no pod can be: more set aside for it than it may use.
+fn check_resources(tier: &NodeTier) -> Result<(), Error> {
+    // Who leaves needs no more pods: what is wrong with the spec must not hold its end up.
+    if tier.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let resources = &tier.spec.resources;
+    let (Some(requests), Some(limits)) = (&resources.requests, &resources.limits) else { return Ok(()) };
+    let refused = |field, limit: &dyn Display| Err(Error::Field { field, reason: format!("the limit is {limit}") });
+    if let (Some(request), Some(limit)) = (requests.cpu, limits.cpu)
+        && request > limit
+    {
+        return refused("spec.resources.requests.cpu", &limit);
+    }
+    if let (Some(request), Some(limit)) = (requests.memory, limits.memory)
+        && request > limit
+    {
+        return refused("spec.resources.requests.memory", &limit);
+    }
+    Ok(())
 }
 
 /// Whether what was read of the chain is from before a node was registered that is known to be: no pod is caught up, such as
@@ -335,7 +358,7 @@ fn power(tier: &NodeTier, keys: &BTreeMap<i32, PublicKey>, chain: Option<&OnChai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::Chain;
+    use crate::{chain::Chain, testing};
     use serde_json::json;
     use valo_client::{Client, types::Validators};
 
@@ -407,6 +430,28 @@ mod tests {
     }
 
     #[test]
+    fn what_the_api_server_cannot_refuse_is_told_by_its_field() {
+        let small = json!({
+            "id": 0, "nodes": 1, "owners": 1, "slots": 1, "busy": 0,
+            "tier": {
+                "name": "small", "runtime": "wasm", "milliCpu": 1000, "memory": 1, "stakePerSlot": "100", "price": "1",
+                "fuelPerSecond": 1,
+            },
+        });
+        let refused = |tier: &NodeTier| {
+            let tiers = vec![serde_json::from_value(small.clone()).unwrap()];
+            let chain = Some(OnChain { tiers, ..on_chain(true, BTreeMap::new()) });
+            let settings = Settings { node_image: String::new(), namespace: String::new() };
+            validate(tier, Found { chain, ..Found::default() }, &settings).err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(&testing::read(valo_resources_tests::yaml(valo_resources_tests::WORKERS))), None);
+        for (case, tier, says) in testing::wrong::<NodeTier>() {
+            let said = refused(&tier).unwrap_or_default();
+            assert!(said.starts_with(&says), "{case}: {said}");
+        }
+    }
+
+    #[test]
     fn what_a_node_behind_does_not_know_is_not_gone() {
         let tier = |state: Option<&str>| -> NodeTier {
             let node = json!({"pod": "v-0", "state": state, "ready": false});
@@ -422,7 +467,7 @@ mod tests {
             let settings = Settings { node_image: String::new(), namespace: String::new() };
             validate(&tier(state), found, &settings).unwrap().situation.chain_answers
         };
-        let known = || BTreeMap::from([(0, crate::testing::node(json!({})))]);
+        let known = || BTreeMap::from([(0, testing::node(json!({})))]);
         assert!(!answers(Some("active"), false, BTreeMap::new()), "it reads the chain anew");
         assert!(answers(Some("active"), true, BTreeMap::new()), "its row is free");
         assert!(answers(Some("active"), false, known()));

@@ -153,6 +153,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_api_server_cannot_refuse_is_told_by_its_field() {
+        for (case, wallet, says) in crate::testing::wrong::<Wallet>() {
+            let said = validate(&wallet, Found::default()).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.starts_with(&says), "{case}: {said}");
+        }
+    }
+
+    #[test]
     fn funding_counts_what_is_bonded() {
         let wallet = wallet(json!({
             "networkRef": {"name": "demo"}, "fundFrom": {"walletRef": {"name": "bank"}, "amount": "450"},

@@ -5,38 +5,12 @@
 mod generated;
 mod rules;
 mod schema;
+mod wrong;
 
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::LazyLock};
 use valo_crds::{ConsensusKeyReservation, JobContract, Network, NodeTier, ShardGroup, Wallet};
-
-const NEW: &str = include_str!("samples/network.yaml");
-const JOIN: &str = include_str!("samples/join.yaml");
-const WORKERS: &str = include_str!("samples/workers.yaml");
-const VALIDATORS: &str = include_str!("samples/validators.yaml");
-const WALLET: &str = include_str!("samples/wallet.yaml");
-const JOB: &str = include_str!("samples/job.yaml");
-const GROUP: &str = include_str!("samples/group.yaml");
-const KEY: &str = include_str!("samples/key.yaml");
-const SAMPLES: [&str; 8] = [NEW, JOIN, WORKERS, VALIDATORS, WALLET, JOB, GROUP, KEY];
-
-fn yaml(text: &str) -> Value {
-    serde_yaml::from_str(text).unwrap()
-}
-
-/// A sample with a field set, or removed with null. The path is a JSON pointer.
-fn with(sample: &str, path: &str, to: Value) -> Value {
-    let mut object = yaml(sample);
-    let (parent, name) = path.rsplit_once('/').unwrap();
-    let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("no {path}"));
-    match parent {
-        Value::Object(map) if to.is_null() => drop(map.remove(name).unwrap_or_else(|| panic!("no {path}"))),
-        Value::Object(map) => drop(map.insert(name.to_owned(), to)),
-        Value::Array(list) => list[name.parse::<usize>().unwrap()] = to,
-        _ => panic!("{path} is no field"),
-    }
-    object
-}
+use valo_resources_tests::{JOB, JOIN, NEW, SAMPLES, WALLET, WORKERS, cases, set, yaml};
 
 /// The schema of an object's kind.
 fn schema_of(object: &Value) -> Value {

@@ -22,8 +22,8 @@ use k8s_openapi::{
             Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
             KeyToPath, LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec,
             PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements,
-            SeccompProfile, SecretProjection, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
-            VolumeProjection, VolumeResourceRequirements,
+            SeccompProfile, SecretProjection, SecurityContext, Toleration, TopologySpreadConstraint, Volume,
+            VolumeMount, VolumeProjection, VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{
@@ -34,7 +34,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
-use valo_crds::{ImagePullPolicy, NodeTier, ResourceAmounts, Role};
+use valo_crds::{ImagePullPolicy, NodeTier, ResourceAmounts, Role, TaintEffect, TolerationOperator};
 use valo_protocol::{BlobHash, GenesisHash};
 
 /// The annotation of pods with the hash of everything that they are restarted for.
@@ -99,6 +99,26 @@ pub fn template(tier: &NodeTier, pods: &PodSettings) -> String {
     BlobHash::of(text.as_bytes()).short()
 }
 
+/// As a pod has it.
+fn toleration(asked: &valo_crds::Toleration) -> Toleration {
+    let effect = asked.effect.map(|effect| match effect {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    });
+    let operator = asked.operator.map(|operator| match operator {
+        TolerationOperator::Exists => "Exists",
+        TolerationOperator::Equal => "Equal",
+    });
+    Toleration {
+        effect: effect.map(str::to_owned),
+        key: asked.key.clone(),
+        operator: operator.map(str::to_owned),
+        toleration_seconds: asked.toleration_seconds,
+        value: asked.value.clone(),
+    }
+}
+
 fn pod_spec(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> PodSpec {
     PodSpec {
         automount_service_account_token: Some(false),
@@ -117,7 +137,7 @@ fn pod_spec(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> PodSpe
             pods.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect(),
         ),
         node_selector: (!tier.spec.node_selector.is_empty()).then(|| tier.spec.node_selector.clone()),
-        tolerations: some(tier.spec.tolerations.clone()),
+        tolerations: some(tier.spec.tolerations.iter().map(toleration).collect()),
         topology_spread_constraints: Some(spread(tier)),
         volumes: Some(
             [

@@ -98,9 +98,14 @@ impl Namespace {
         run(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY), yaml).map(drop)
     }
 
-    /// Applies objects that have to be refused; what the API server says.
+    /// Has the API server judge objects that it should take, and make nothing of them.
+    pub fn apply_dry(&self, yaml: &str) -> anyhow::Result<()> {
+        run(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY).arg(DRY), yaml).map(drop)
+    }
+
+    /// The same for objects that it has to refuse; what it says.
     pub fn apply_refused(&self, yaml: &str) -> anyhow::Result<String> {
-        refusal(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY), yaml)
+        refusal(self.cluster.kubectl().args(["--namespace", &self.name]).args(APPLY).arg(DRY), yaml)
     }
 
     /// What a JSON path finds in an object, such as `pod/a` and `{.status.podIP}`.
@@ -190,4 +195,5 @@ impl Namespace {
     }
 }
 
+const DRY: &str = "--dry-run=server";
 const APPLY: [&str; 5] = ["apply", "--server-side", "--validate=strict", "--filename", "-"];

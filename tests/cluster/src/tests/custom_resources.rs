@@ -1,12 +1,11 @@
 //! The custom resources, on a real API server: it prices CEL rules and reads schemas as no test without it does.
 
 use crate::harness::Namespace;
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use serde_yaml::Value;
-use std::fs;
+use valo_resources_tests::{SAMPLES, cases};
 
 const MANIFESTS: &str = "crds/manifests";
-const SAMPLES: &str = "tests/resources/src/samples";
 
 /// Creates the definitions of all kinds, for one test only, and waits until the API server serves them.
 fn install(namespace: &Namespace) -> anyhow::Result<()> {
@@ -20,25 +19,14 @@ fn install(namespace: &Namespace) -> anyhow::Result<()> {
 
 /// The samples of the custom resources' own tests, each under a name of its own.
 fn samples() -> anyhow::Result<Vec<Value>> {
-    let mut samples = Vec::new();
-    for entry in fs::read_dir(SAMPLES)? {
-        let path = entry?.path();
-        let mut sample: Value = serde_yaml::from_str(&fs::read_to_string(&path)?)?;
-        if path.file_stem().is_some_and(|stem| stem == "join") {
+    let samples = SAMPLES.iter().map(|(name, text)| {
+        let mut sample: Value = serde_yaml::from_str(text)?;
+        if *name == "join" {
             sample["metadata"]["name"] = "joined".into();
         }
-        samples.push(sample);
-    }
-    ensure!(!samples.is_empty(), "no samples in {SAMPLES}");
-    Ok(samples)
-}
-
-/// A sample by its kind and the beginning of its name.
-fn sample(kind: &str, name: &str) -> anyhow::Result<Value> {
-    let found = samples()?.into_iter().find(|sample| {
-        sample["kind"] == kind && sample["metadata"]["name"].as_str().is_some_and(|found| found.starts_with(name))
+        Ok(sample)
     });
-    found.with_context(|| format!("no sample {kind} {name}"))
+    samples.collect()
 }
 
 fn apply(namespace: &Namespace, object: &Value) -> anyhow::Result<()> {
@@ -63,91 +51,42 @@ pub fn are_accepted(namespace: &Namespace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A sample with one field changed, which has to be refused.
-struct Wrong {
-    kind: &'static str,
-    /// The sample's name, or its beginning.
-    name: &'static str,
-    /// The field, below `spec`.
-    path: &'static [&'static str],
-    /// Its wrong value, as YAML.
-    value: &'static str,
-    /// What the refusal has to name.
-    says: &'static str,
-}
-
-const fn wrong(
-    kind: &'static str,
-    name: &'static str,
-    path: &'static [&'static str],
-    value: &'static str,
-    says: &'static str,
-) -> Wrong {
-    Wrong { kind, name, path, value, says }
-}
-
-/// Refused when it is new.
-const NEW: &[Wrong] = &[
-    wrong("Network", "demo", &["chain", "preset"], "fast", "spec.chain.preset"),
-    wrong("Network", "demo", &["chain", "validators"], "[]", "spec.chain.validators"),
-    wrong("Network", "demo", &["join"], "{genesisHash: ab}", "spec.join.genesisHash"),
-    wrong("Network", "demo", &["colour"], "red", "spec.colour"),
-    wrong("NodeTier", "workers", &["replicas"], "-1", "spec.replicas"),
-    wrong("NodeTier", "workers", &["role"], "validator", "spec.tier"),
-    wrong("NodeTier", "workers", &["stake"], "{perNode: \"1\", walletRef: {name: alice}}", "spec.stake"),
-    wrong("NodeTier", "workers", &["storage", "size"], "much", "spec.storage.size"),
-    wrong("Wallet", "bob", &["fundFrom", "amount"], "\"-1\"", "spec.fundFrom.amount"),
-    wrong("JobContract", "digits", &["budget"], "many", "spec.budget"),
-    wrong("JobContract", "digits", &["deadline"], "soon", "spec.deadline"),
-    wrong("JobContract", "digits", &["stages"], "[]", "spec.stages"),
-];
-
-/// Refused because it was something else.
-const CHANGED: &[Wrong] = &[
-    wrong("Network", "demo", &["chain", "name"], "other", "spec.chain is immutable"),
-    wrong("NodeTier", "workers", &["role"], "full", "spec.role is immutable"),
-    wrong("NodeTier", "workers", &["networkRef", "name"], "other", "spec.networkRef is immutable"),
-    wrong("Wallet", "bob", &["networkRef", "name"], "other", "spec.networkRef is immutable"),
-    wrong("JobContract", "digits", &["budget"], "\"6\"", "spec.budget is immutable"),
-    wrong("ConsensusKeyReservation", "abab", &["holder", "pod"], "validators-1", "spec is immutable"),
-];
-
+/// Every object of the table of wrong ones is refused by the API server, unless the operator does that.
 pub fn refuse_wrong_objects(namespace: &Namespace) -> anyhow::Result<()> {
     install(namespace)?;
-    for new in NEW {
-        new.refused(namespace)?;
+    let mut made: Vec<(String, String)> = Vec::new();
+    let mut failures = Vec::new();
+    for case in cases() {
+        let mut object: Value = serde_yaml::to_value(&case.object)?;
+        if let Some(old) = &case.old {
+            object["metadata"]["name"] = existing(namespace, &mut made, serde_yaml::to_value(old)?)?.into();
+        }
+        let object = serde_yaml::to_string(&object)?;
+        let told = match case.by_operator {
+            true => namespace.apply_dry(&object),
+            false => namespace.apply_refused(&object).and_then(|said| {
+                ensure!(said.contains(&case.says), "it says:\n{said}");
+                Ok(())
+            }),
+        };
+        failures.extend(told.err().map(|error| format!("{}\n{error:#}", case.name)));
     }
-    for changed in CHANGED {
-        apply(namespace, &sample(changed.kind, changed.name)?)?;
-        changed.refused(namespace)?;
-    }
+    ensure!(failures.is_empty(), "{} cases of wrong.yaml:\n{}", failures.len(), failures.join("\n"));
     Ok(())
 }
 
-impl Wrong {
-    fn refused(&self, namespace: &Namespace) -> anyhow::Result<()> {
-        let object = with(sample(self.kind, self.name)?, self.path, self.value)?;
-        let said = namespace.apply_refused(&serde_yaml::to_string(&object)?)?;
-        let field = self.path.join(".");
-        ensure!(
-            said.contains(self.says),
-            "{}: {field}: {} was refused without {:?}:\n{said}",
-            self.kind,
-            self.value,
-            self.says
-        );
-        Ok(())
+/// Makes an object to be changed, unless it is there; its name.
+fn existing(namespace: &Namespace, made: &mut Vec<(String, String)>, mut object: Value) -> anyhow::Result<String> {
+    let yaml = serde_yaml::to_string(&object)?;
+    if let Some((_, name)) = made.iter().find(|(other, _)| *other == yaml) {
+        return Ok(name.clone());
     }
-}
-
-/// An object with a field of its specification set to some YAML.
-fn with(mut object: Value, path: &[&str], yaml: &str) -> anyhow::Result<Value> {
-    let mut place = &mut object["spec"];
-    for name in path {
-        place = &mut place[*name];
-    }
-    *place = serde_yaml::from_str(yaml)?;
-    Ok(object)
+    let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+    let name = format!("{kind:.20}-{}", made.len());
+    object["metadata"]["name"] = name.clone().into();
+    apply(namespace, &object)?;
+    made.push((yaml, name.clone()));
+    Ok(name)
 }
 
 pub fn list_explain_and_scale(namespace: &Namespace) -> anyhow::Result<()> {
