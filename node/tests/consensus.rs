@@ -17,7 +17,7 @@ use std::{
 use tokio::{sync::broadcast, time::timeout};
 use valo::{
     chain::{BlockStore, FinalizedBlock, MemoryDisk, NoTransactions, Wake},
-    consensus::{Config, Consensus, Peers, start},
+    consensus::{Config, Consensus, NewFolder, Peers, start},
     network::HostPort,
 };
 use valo_protocol::{
@@ -108,6 +108,10 @@ impl Network {
     }
 
     async fn run_with(&mut self, index: usize, peers: Vec<String>) {
+        self.run_in(index, peers, NewFolder::Votes).await;
+    }
+
+    async fn run_in(&mut self, index: usize, peers: Vec<String>, new_folder: NewFolder) {
         let log = self.log(index);
         let machine = &mut self.machines[index];
         let config = Config {
@@ -117,6 +121,7 @@ impl Network {
             listen: machine.listen,
             peers,
             signed: log.with_extension("signed"),
+            new_folder,
             log,
         };
         let disk = machine.disk.clone();
@@ -338,8 +343,8 @@ async fn a_validator_whose_state_is_lost_does_not_vote_until_it_is_where_it_sign
     network.machines[3].disk = MemoryDisk::with_genesis(&network.genesis).unwrap();
     std::fs::remove_file(network.log(3)).unwrap();
     network.run(3).await;
-    let ended = timeout(PATIENCE, network.node(3).ended()).await.unwrap();
-    assert!(ended.unwrap_err().contains("start it again to vote"));
+    let again = timeout(PATIENCE, network.node(3).voting().starts_again()).await.unwrap();
+    assert!(again.contains("may vote from height"), "{again}");
     assert_eq!(std::fs::read_to_string(&signed).unwrap(), before, "it signed nothing on the way");
     network.stop(3).await;
     network.run(3).await;

@@ -58,6 +58,9 @@ pub trait ChainAccess: Send + Sync + 'static {
     /// Every block finalized from now on.
     fn subscribe(&self) -> broadcast::Receiver<Arc<FinalizedBlock>>;
 
+    /// Why this node does not vote though it is a validator, if so.
+    fn silence(&self) -> Option<String>;
+
     /// A row of the state with everything that makes it certain. May wait for the next block.
     async fn proof(&self, table: StateTable, index: u64) -> Result<Option<StateProof>, ChainStopped>;
 }
@@ -158,6 +161,10 @@ impl ChainAccess for ChainHandle {
 
     fn subscribe(&self) -> broadcast::Receiver<Arc<FinalizedBlock>> {
         Self::subscribe(self)
+    }
+
+    fn silence(&self) -> Option<String> {
+        Self::silence(self)
     }
 
     async fn proof(&self, table: StateTable, index: u64) -> Result<Option<StateProof>, ChainStopped> {

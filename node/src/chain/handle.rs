@@ -64,12 +64,18 @@ pub struct ChainHandle {
     pub(crate) finalized: broadcast::Sender<Arc<FinalizedBlock>>,
     pub(crate) wake: Wake,
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) silence: watch::Receiver<Option<String>>,
 }
 
 impl ChainHandle {
     /// The last finalized block: `borrow()` for now, `changed()` to follow.
     pub fn head(&self) -> watch::Receiver<Tip> {
         self.tip.clone()
+    }
+
+    /// Why this node does not vote though it is a validator, if so.
+    pub fn silence(&self) -> Option<String> {
+        self.silence.borrow().clone()
     }
 
     /// Every block finalized from now on. A subscriber that lags more than [`SUBSCRIPTION_QUEUE`] blocks is told so, and

@@ -7,12 +7,14 @@ use super::{
     peers::{self, Peers},
     signed::{LastSigned, SignedError},
     signing::{ChainVerifier, NodeSigner},
+    voting::{NewFolder, Voting, first_word},
 };
 use crate::{
     chain::{
-        BlockStore, Chain, ChainError, ChainHandle, Tip, TransactionSource, Wake,
+        BlockStore, Chain, ChainError, ChainHandle, TransactionSource, Wake,
         handle::{REQUEST_QUEUE, SUBSCRIPTION_QUEUE},
     },
+    clock::now,
     network::HostPort,
 };
 use bytesize::ByteSize;
@@ -24,7 +26,13 @@ use malachitebft_app_channel::{
 };
 use malachitebft_codec::Codec as _;
 use malachitebft_config::{ConsensusConfig, DiscoveryConfig, P2pConfig, PubSubProtocol, ValuePayload, ValueSyncConfig};
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 use tokio::{
     net::TcpListener,
     sync::{broadcast, mpsc, oneshot, watch},
@@ -50,6 +58,8 @@ pub struct Config {
     pub log: PathBuf,
     /// File of what was signed last.
     pub signed: PathBuf,
+    /// What is done where that file is new.
+    pub new_folder: NewFolder,
 }
 
 /// Why consensus does not start.
@@ -109,8 +119,10 @@ pub struct Consensus {
     network: mpsc::Sender<NetworkRequest>,
     peers: watch::Sender<Peers>,
     keeper: AbortHandle,
-    /// The height that it signed for last, if the state was older when it started: it follows without voting.
-    waits_for: Option<Height>,
+    watcher: AbortHandle,
+    voting: Voting,
+    /// Ends when it cannot be written what may be signed.
+    unwritten: watch::Receiver<Option<String>>,
     stop: oneshot::Sender<()>,
     ended: watch::Receiver<Option<Result<(), String>>>,
 }
@@ -144,14 +156,19 @@ impl Consensus {
         }
     }
 
-    /// Waits until consensus ends by itself: a fault of this node, with its reason, or that it has to start again.
+    /// Whether it votes, and when that changes.
+    pub fn voting(&self) -> &Voting {
+        &self.voting
+    }
+
+    /// Waits until consensus ends by itself: a fault of this node, with its reason.
     pub fn ended(&self) -> impl Future<Output = Result<(), String>> + Send + 'static {
         let ended = self.chain_ended();
-        let came_to = came_to(self.handle.head(), self.waits_for);
+        let unwritten = first_word(self.unwritten.clone());
         async move {
             tokio::select! {
                 ended = ended => ended,
-                reason = came_to => Err(reason),
+                reason = unwritten => Err(reason),
             }
         }
     }
@@ -170,6 +187,7 @@ impl Consensus {
     pub async fn stop(self) {
         let ended = self.chain_ended();
         self.keeper.abort();
+        self.watcher.abort();
         let _ = self.stop.send(());
         // First the parts, which log and answer, then their supervisor.
         let patience = Some(Duration::from_secs(5));
@@ -260,11 +278,13 @@ pub async fn start<S: Store + Send + 'static>(
 ) -> Result<Consensus, StartError> {
     let chain = Chain::open(config.genesis.clone(), config.key.clone(), store, blocks, transactions)?;
     let genesis = chain.ledger().genesis_hash();
-    let signed = LastSigned::open(config.signed.clone(), &config.log, config.key.public(), genesis)?;
-    let last_signed = signed.height();
-    // A state older than what was signed, as after a folder was restored in part: it must not vote on its way there.
-    let votes = last_signed <= chain.next_height();
-    let engine_config = engine_config(&config, votes)?;
+    let mut signed = LastSigned::open(config.signed.clone(), &config.log, config.key.public(), genesis, now())?;
+    if config.new_folder == NewFolder::Votes {
+        signed.allow(Height(0))?;
+    }
+    let signed = Arc::new(Mutex::new(signed));
+    let voting = Voting::new(config.key.public(), signed.clone(), &chain.tip());
+    let engine_config = engine_config(&config, voting.votes())?;
 
     let failed = |error: &dyn std::fmt::Display| StartError::Engine(error.to_string());
     let key = config.key.public();
@@ -290,15 +310,21 @@ pub async fn start<S: Store + Send + 'static>(
     let (requests, request_queue) = mpsc::channel(REQUEST_QUEUE);
     let (stop, stopped) = oneshot::channel();
     let (end, ended) = watch::channel(None);
-    let handle = ChainHandle { tip, finalized: finalized.clone(), wake: wake.clone(), requests };
+    let silence = voting.silence();
+    let handle = ChainHandle { tip, finalized: finalized.clone(), wake: wake.clone(), requests, silence };
     let followers = Followers { tip: tip_sender, finalized };
     let (engine_requests, network_requests) = (channels.requests.clone(), channels.net_requests.clone());
     let (peers, wanted) = watch::channel(Peers::new());
     let keeper = tokio::spawn(peers::keep(network_requests.clone(), wanted)).abort_handle();
-    let app = App::new(chain, channels, followers, wake, request_queue);
-    if !votes {
-        tracing::warn!(signed = %last_signed, "the state is older than what this node signed: it follows without voting");
-    }
+    let (unwritable, unwritten) = watch::channel(None);
+    let watching = voting.clone().watch(handle.head(), config.new_folder);
+    let watcher = tokio::spawn(async move {
+        if let Err(error) = watching.await {
+            unwritable.send_replace(Some(error.to_string()));
+        }
+    });
+    let watcher = watcher.abort_handle();
+    let app = App::new(chain, channels, followers, wake, request_queue, voting.clone());
     let runtime = tokio::runtime::Handle::current();
     let supervisor = engine.actor.clone();
     // Blocks are judged and executed here, so that they never hold up the engine's timers and the network.
@@ -319,20 +345,12 @@ pub async fn start<S: Store + Send + 'static>(
         network: network_requests,
         peers,
         keeper,
-        waits_for: (!votes).then_some(last_signed),
+        watcher,
+        voting,
+        unwritten,
         stop,
         ended,
     })
-}
-
-/// Until a chain has come to the height that a node signed for last, if it waits for that.
-async fn came_to(mut head: watch::Receiver<Tip>, last_signed: Option<Height>) -> String {
-    if let Some(height) = last_signed
-        && head.wait_for(|tip| tip.height.next() >= height).await.is_ok()
-    {
-        return format!("the state has come to height {height}, which this node signed for: start it again to vote");
-    }
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ pub mod codec;
 pub mod context;
 mod engine;
 pub mod evidence;
+pub mod newcomer;
 mod peers;
 pub mod signed;
 pub mod signing;
+mod voting;
 
 pub use app::proposed_value;
 pub use engine::{AddressError, Config, Consensus, StartError, can_listen, peer_address, start};
 pub use peers::Peers;
+pub use voting::{NewFolder, Voting};
 
 use malachitebft_core_types::LinearTimeouts;
 use std::time::Duration;

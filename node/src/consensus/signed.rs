@@ -1,9 +1,12 @@
 //! What this node's key signed last, on disk before a vote leaves.
 //!
 //! The engine's own log of a height lets it go on after a crash. This file is what remains if that log is lost or
-//! damaged, and it says whose folder this is. A line for each proposal and vote of the present height:
+//! damaged, and it says whose folder this is, when it was made, and above which height the key signed nothing in
+//! another folder. A line for each proposal and vote of the present height:
 //! ```text
 //!   valo-signed 1 GENESIS KEY
+//!   made MILLISECONDS CHECKSUM
+//!   above HEIGHT CHECKSUM
 //!   HEIGHT ROUND proposal|prevote|precommit BLOCK|nil VALID-ROUND|- CHECKSUM
 //! ```
 //! Where something was signed already for a height, a round and a step, that is signed again and nothing else. The engine
@@ -12,6 +15,8 @@
 //! A precommit binds the later rounds of its height: without a newer quorum for it, another block must not be voted
 //! for. The engine knows what it is bound to; if its log is gone, it does not, and such a vote is for nothing (nil) instead.
 //! Voting for nothing is always safe.
+//!
+//! Without the line `above` nothing is signed: see [`newcomer`](super::newcomer). A file that has votes needs none.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +24,7 @@ use std::{
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
-use valo_protocol::{BlockId, GenesisHash, Hash, Height, PublicKey, Round, vote};
+use valo_protocol::{BlockId, GenesisHash, Hash, Height, PublicKey, Round, Timestamp, vote};
 
 /// First bytes of what a checksum covers.
 const CHECKSUM: &[u8] = b"valo/signed/1";
@@ -70,6 +75,12 @@ pub enum SignedError {
         /// The last one that was signed for.
         last: Height,
     },
+    /// A vote for a height for which the key may have signed in another folder.
+    #[error("asked to sign for height {asked}, for which this key may have signed in another folder")]
+    Unknown {
+        /// For which height.
+        asked: Height,
+    },
 }
 
 impl SignedError {
@@ -77,6 +88,20 @@ impl SignedError {
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Foreign { .. } | Self::Damaged { .. })
     }
+}
+
+/// What is known of what the key signed in other folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: the folder is new.
+    Unknown {
+        /// When it was made.
+        since: Timestamp,
+        /// Just now, by this process.
+        first: bool,
+    },
+    /// Nothing was signed there above this height.
+    Above(Height),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +146,7 @@ pub struct LastSigned {
     header: String,
     file: fs::File,
     length: u64,
+    standing: Standing,
     height: Height,
     held: BTreeMap<(Round, Step), Content>,
     /// The block that an earlier process precommitted, in which round, while the engine's log of it is gone.
@@ -128,8 +154,14 @@ pub struct LastSigned {
 }
 
 impl LastSigned {
-    /// Opens the file of a folder, or makes it. `log` is the engine's log of votes.
-    pub fn open(path: PathBuf, log: &Path, key: PublicKey, genesis: GenesisHash) -> Result<Self, SignedError> {
+    /// Opens the file of a folder, or makes it. `log` is the engine's log of votes, `now` the time.
+    pub fn open(
+        path: PathBuf,
+        log: &Path,
+        key: PublicKey,
+        genesis: GenesisHash,
+        now: Timestamp,
+    ) -> Result<Self, SignedError> {
         let disk = |action, source| SignedError::Disk { action, path: path.clone(), source };
         let header = format!("valo-signed 1 {genesis} {key}\n");
         if let Some(folder) = path.parent() {
@@ -150,8 +182,13 @@ impl LastSigned {
         }
         file.sync_all().map_err(|source| disk("write", source))?;
         sync_folder(&path).map_err(|source| disk("write", source))?;
-        let mut signed = Self { path, header, file, length, height: Height(0), held: BTreeMap::new(), bound: None };
+        let standing = Standing::Unknown { since: now, first: true };
+        let mut signed =
+            Self { path, header, file, length, standing, height: Height(0), held: BTreeMap::new(), bound: None };
         signed.load(&text)?;
+        if signed.standing == standing {
+            signed.note(&format!("made {}", now.0))?;
+        }
         if !log_is_of(log, signed.height) {
             signed.bound = signed.precommitted();
             if let Some((round, block)) = signed.bound {
@@ -169,6 +206,25 @@ impl LastSigned {
         self.height
     }
 
+    /// What is known of what the key signed in other folders.
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// From now on anything above a height may be signed. That is on disk when this returns.
+    pub fn allow(&mut self, above: Height) -> Result<(), SignedError> {
+        if matches!(self.standing, Standing::Unknown { .. }) {
+            self.note(&format!("above {}", above.0))?;
+            self.standing = Standing::Above(above);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, text: &str) -> Result<(), SignedError> {
+        let written = self.append(&format!("{text} {}\n", checksum(text)));
+        written.map_err(|source| SignedError::Disk { action: "write", path: self.path.clone(), source })
+    }
+
     fn load(&mut self, text: &[u8]) -> Result<(), SignedError> {
         let damaged = |line: usize| SignedError::Damaged { path: self.path.clone(), line };
         let text = std::str::from_utf8(text).map_err(|_| damaged(1))?;
@@ -181,11 +237,19 @@ impl LastSigned {
         let mut held = BTreeMap::new();
         let mut height = Height(0);
         for (text, number) in lines {
+            if let Some(standing) = Standing::parse(text) {
+                self.standing = standing;
+                continue;
+            }
             let line = Line::parse(text).filter(|line| line.height >= height).ok_or_else(|| damaged(number))?;
             if line.height > height {
                 (height, held) = (line.height, BTreeMap::new());
             }
             held.insert((line.round, line.step), line.content);
+        }
+        if height > Height(0) && matches!(self.standing, Standing::Unknown { .. }) {
+            // Of an earlier version, or the line went with votes that are over.
+            self.standing = Standing::Above(Height(0));
         }
         (self.height, self.held) = (height, held);
         Ok(())
@@ -218,6 +282,9 @@ impl LastSigned {
     }
 
     fn hold(&mut self, line: Line) -> Result<Content, SignedError> {
+        if !matches!(self.standing, Standing::Above(above) if line.height > above) {
+            return Err(SignedError::Unknown { asked: line.height });
+        }
         if line.height < self.height {
             return Err(SignedError::Over { asked: line.height, last: self.height });
         }
@@ -256,6 +323,10 @@ impl LastSigned {
             self.length = self.file.metadata()?.len();
             return Ok(());
         }
+        self.append(&text)
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         if written.is_err() {
             // The disk is full: what is half there must not be the beginning of the next line.
@@ -273,6 +344,19 @@ impl fmt::Display for Line {
         let valid = self.content.valid_round.map_or_else(|| "-".to_owned(), |round| round.0.to_string());
         let text = format!("{} {} {} {block} {valid}", self.height.0, self.round.0, self.step.name());
         write!(formatter, "{text} {}", checksum(&text))
+    }
+}
+
+impl Standing {
+    fn parse(text: &str) -> Option<Self> {
+        let (body, sum) = text.rsplit_once(' ')?;
+        let (word, number) = body.split_once(' ').filter(|_| checksum(body) == sum)?;
+        let number = number.parse().ok()?;
+        match word {
+            "made" => Some(Self::Unknown { since: Timestamp(number), first: false }),
+            "above" => Some(Self::Above(Height(number))),
+            _ => None,
+        }
     }
 }
 
@@ -337,6 +421,7 @@ mod tests {
     const GENESIS: GenesisHash = GenesisHash([7; 32]);
     const A: BlockId = BlockId([1; 32]);
     const B: BlockId = BlockId([2; 32]);
+    const NOW: Timestamp = Timestamp(1);
 
     fn key() -> PublicKey {
         SecretKey::from_seed([1; 32]).public()
@@ -350,12 +435,15 @@ mod tests {
             Self(tempfile::tempdir().unwrap())
         }
 
+        /// Opens it, and lets it sign from the first height on.
         fn open(&self) -> LastSigned {
-            self.try_open(key(), GENESIS).unwrap()
+            let mut signed = self.try_open(key(), GENESIS).unwrap();
+            signed.allow(Height(0)).unwrap();
+            signed
         }
 
         fn try_open(&self, key: PublicKey, genesis: GenesisHash) -> Result<LastSigned, SignedError> {
-            LastSigned::open(self.file(), &self.0.path().join("consensus.log"), key, genesis)
+            LastSigned::open(self.file(), &self.0.path().join("consensus.log"), key, genesis, NOW)
         }
 
         fn file(&self) -> PathBuf {
@@ -448,7 +536,47 @@ mod tests {
         drop(signed);
         fs::write(folder.file(), text.replacen("5 0 prevote", "5 1 prevote", 1)).unwrap();
         let error = folder.try_open(key(), GENESIS).unwrap_err();
-        assert!(error.is_final() && error.to_string().contains("line 2"), "{error}");
+        assert!(error.is_final() && error.to_string().contains("line 4"), "{error}");
+    }
+
+    #[test]
+    fn in_a_new_folder_nothing_is_signed_until_it_is_known_above_which_height() {
+        let folder = Folder::new();
+        let refused = |signed: &mut LastSigned, height| {
+            let vote = signed.vote(&prevote(height, 0, None));
+            assert!(matches!(vote, Err(SignedError::Unknown { .. })), "{vote:?}");
+        };
+        let mut signed = folder.try_open(key(), GENESIS).unwrap();
+        assert_eq!(signed.standing(), Standing::Unknown { since: NOW, first: true });
+        refused(&mut signed, 1);
+        // The next process knows when the folder was made, and no more.
+        let mut signed = folder.try_open(key(), GENESIS).unwrap();
+        assert_eq!(signed.standing(), Standing::Unknown { since: NOW, first: false });
+        refused(&mut signed, 8);
+        signed.allow(Height(7)).unwrap();
+        // It is known once and for all.
+        signed.allow(Height(3)).unwrap();
+        for mut signed in [signed, folder.try_open(key(), GENESIS).unwrap()] {
+            assert_eq!(signed.standing(), Standing::Above(Height(7)));
+            refused(&mut signed, 7);
+            assert_eq!(signed.vote(&prevote(8, 0, Some(A))).unwrap(), Some(A));
+        }
+    }
+
+    #[test]
+    fn a_folder_of_an_earlier_version_that_has_votes_goes_on() {
+        let folder = Folder::new();
+        folder.open().vote(&prevote(5, 0, Some(A))).unwrap();
+        let text = fs::read_to_string(folder.file()).unwrap();
+        let old: Vec<&str> =
+            text.lines().filter(|line| !line.starts_with("made") && !line.starts_with("above")).collect();
+        assert_eq!(old.len(), 2);
+        fs::write(folder.file(), old.join("\n") + "\n").unwrap();
+        let mut signed = folder.try_open(key(), GENESIS).unwrap();
+        assert_eq!(signed.vote(&prevote(5, 0, Some(B))).unwrap(), Some(A));
+        fs::write(folder.file(), format!("{}\n", old[0])).unwrap();
+        let signed = folder.try_open(key(), GENESIS).unwrap();
+        assert_eq!(signed.standing(), Standing::Unknown { since: NOW, first: true }, "nothing was signed in it");
     }
 
     #[test]
@@ -464,12 +592,12 @@ mod tests {
 
     const LIMITED: &str = "VALO_TEST_SIGNED_FOLDER";
 
-    /// Runs the helper with files of at most 512 bytes: room for the header and three votes for a block.
+    /// Runs the helper with files of at most 1024 bytes: room for what comes first and eight votes for a block.
     #[test]
     fn a_vote_that_did_not_fit_on_the_disk_does_not_spoil_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
         let output = std::process::Command::new("sh")
-            .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""])
+            .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\""])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "consensus::signed::tests::vote_until_it_is_full", "--ignored", "--nocapture"])
             .env(LIMITED, folder.path())
@@ -491,8 +619,9 @@ mod tests {
         let Some(folder) = std::env::var_os(LIMITED) else { return };
         let folder = PathBuf::from(folder);
         let mut signed =
-            LastSigned::open(folder.join("signed.log"), &folder.join("consensus.log"), key(), GENESIS).unwrap();
-        let full = (0..8).find_map(|round| signed.vote(&prevote(5, round, Some(A))).err()).unwrap();
+            LastSigned::open(folder.join("signed.log"), &folder.join("consensus.log"), key(), GENESIS, NOW).unwrap();
+        signed.allow(Height(0)).unwrap();
+        let full = (0..9).find_map(|round| signed.vote(&prevote(5, round, Some(A))).err()).unwrap();
         assert!(matches!(full, SignedError::Disk { action: "write", .. }), "{full}");
         // Shorter: it fits where the other one did not.
         assert_eq!(signed.vote(&prevote(5, 9, None)).unwrap(), None);

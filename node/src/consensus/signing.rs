@@ -28,8 +28,8 @@ impl NodeSigner {
     }
 
     /// The same, but it signs for the engine nothing that contradicts what was signed before.
-    pub fn guarded(self, signed: LastSigned) -> Self {
-        Self { signed: Some(Arc::new(Mutex::new(signed))), ..self }
+    pub fn guarded(self, signed: Arc<Mutex<LastSigned>>) -> Self {
+        Self { signed: Some(signed), ..self }
     }
 
     /// What may be signed in place of a message, on disk when this returns.
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::consensus::context::{Address, Height, Value};
     use malachitebft_core_types::{Context as _, NilOrVal, Round};
-    use valo_protocol::{BlockId, ValidatorSet, vote};
+    use valo_protocol::{BlockId, Timestamp, ValidatorSet, vote};
 
     /// What the engine signs, a light client verifies without it.
     #[test]
@@ -212,8 +212,10 @@ mod tests {
         let key = SecretKey::from_seed([1; 32]);
         let log = folder.path().join("consensus.log");
         let signer = || {
-            let signed = LastSigned::open(folder.path().join("signed.log"), &log, key.public(), genesis).unwrap();
-            NodeSigner::new(key.clone(), genesis).guarded(signed)
+            let path = folder.path().join("signed.log");
+            let mut signed = LastSigned::open(path, &log, key.public(), genesis, Timestamp(1)).unwrap();
+            signed.allow(valo_protocol::Height(0)).unwrap();
+            NodeSigner::new(key.clone(), genesis).guarded(Arc::new(Mutex::new(signed)))
         };
         let vote = |block| {
             let value = NilOrVal::Val(Value(BlockId([block; 32])));

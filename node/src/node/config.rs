@@ -10,7 +10,7 @@
 //! ```
 //! The first three are only read, and may lie elsewhere ([`Files`]): in a pod they are mounted.
 
-use crate::{bounded::Kind, network::HostPort};
+use crate::{bounded::Kind, consensus::NewFolder, network::HostPort};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -228,12 +228,24 @@ pub struct Files {
 pub struct DataFolder {
     path: PathBuf,
     elsewhere: Files,
+    new_folder: NewFolder,
 }
 
 impl DataFolder {
     /// The data folder at a path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), elsewhere: Files::default() }
+        Self { path: path.into(), elsewhere: Files::default(), new_folder: NewFolder::Waits }
+    }
+
+    /// The same, but if nobody can know what the key signed in another folder, it votes once the chain stands.
+    pub fn voting_without_record(self, votes: bool) -> Self {
+        let new_folder = if votes { NewFolder::VotesWhereTheChainStands } else { self.new_folder };
+        Self { new_folder, ..self }
+    }
+
+    /// What is done where it is new.
+    pub fn new_folder(&self) -> NewFolder {
+        self.new_folder
     }
 
     /// The same, with files that lie elsewhere.

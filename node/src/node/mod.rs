@@ -7,6 +7,7 @@
 //! its work safely ends the node with one line that says why: [`Node::failed`].
 
 mod config;
+mod founding;
 mod logs;
 mod members;
 mod newcomer;
@@ -112,6 +113,7 @@ impl Node {
         protocols.push(flood.protocol());
         protocols.push(crate::network::genesis::protocol(&network, &genesis));
         protocols.push(worker::log_protocol(logs.clone()));
+        protocols.push(founding::protocol(storage.clone()));
         network.serve(protocols)?;
 
         consensus::can_listen(config.consensus.listen).await?;
@@ -124,6 +126,7 @@ impl Node {
                 peers: config.consensus.peers.clone(),
                 log: folder.join("consensus.log"),
                 signed: folder.join("signed.log"),
+                new_folder: folder.new_folder(),
             },
             storage.clone(),
             Arc::new(storage.clone()),
@@ -145,6 +148,8 @@ impl Node {
         parts.run(engine_pulse.ask(consensus.engine_turn()));
         parts.run(network_pulse.ask(consensus.network_turn()));
         let registry = consensus.registry();
+        let voting = consensus.voting().clone();
+        parts.run(founding::find_out(network.clone(), voting, chain.head()));
         parts.watch_until_stopped("consensus", consensus.ended());
         parts.consensus = Some(consensus);
         parts.watch_until_stopped("storage", storage_failure(storage.clone()));
@@ -211,6 +216,17 @@ impl Node {
             match failure.wait_for(Option::is_some).await {
                 Ok(reason) => reason.clone().unwrap_or_default(),
                 Err(_) => "the node stopped".to_owned(),
+            }
+        }
+    }
+
+    /// Waits until the process has to start again for this node to vote, or to stop voting, and says why. The node is sound.
+    pub fn starts_again(&self) -> impl Future<Output = String> + Send + 'static {
+        let voting = self.parts.consensus.as_ref().map(|consensus| consensus.voting().starts_again());
+        async move {
+            match voting {
+                Some(again) => again.await,
+                None => std::future::pending().await,
             }
         }
     }

@@ -32,10 +32,11 @@ async fn status(State(api): Shared) -> Result<Json<Status>, ApiError> {
             Ok((view.chain()?.epoch, view.node_by_key(&key)?, view.params()?))
         })
         .await?;
-    let not_ready = behind(time, height.0, &parameters);
+    let behind = behind(time, height.0, &parameters);
     let power = validators.power(&key);
     let record = node.as_ref().map(|(_, record)| record);
-    let not_removable = not_removable(record.map(|record| record.state), power, not_ready.as_deref());
+    let not_removable = not_removable(record.map(|record| record.state), power, behind.as_deref());
+    let not_ready = services.chain.silence().or(behind);
     Ok(Json(Status {
         chain: services.genesis.chain.to_string(),
         genesis: services.genesis_hash,

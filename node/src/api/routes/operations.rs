@@ -32,7 +32,7 @@ async fn health(State(api): Shared) -> Result<&'static str, ApiError> {
     }
 }
 
-/// Whether the node follows its chain. A problem document says why not.
+/// Whether the node follows its chain, and votes if it is a validator. A problem document says why not.
 #[utoipa::path(get, path = "/readyz", tag = "node", responses((status = 200, body = String, content_type = "text/plain")))]
 async fn ready(State(api): Shared) -> Result<&'static str, ApiError> {
     let (height, time) = {
@@ -41,7 +41,7 @@ async fn ready(State(api): Shared) -> Result<&'static str, ApiError> {
         (tip.height, tip.time)
     };
     let parameters = api.read(|snapshot| Ok(View::new(snapshot).params()?)).await?;
-    match behind(time, height.0, &parameters) {
+    match api.services.chain.silence().or_else(|| behind(time, height.0, &parameters)) {
         None => Ok("ready\n"),
         Some(reason) => Err(ApiError::not_ready(reason)),
     }

@@ -56,6 +56,7 @@ struct Shared {
     mempool: Mempool,
     tip: watch::Sender<Tip>,
     finalized: broadcast::Sender<Arc<FinalizedBlock>>,
+    silence: Mutex<Option<String>>,
     blobs: Mutex<BTreeMap<BlobHash, Bytes>>,
 }
 
@@ -119,6 +120,10 @@ impl ChainAccess for TestAccess {
 
     fn subscribe(&self) -> broadcast::Receiver<Arc<FinalizedBlock>> {
         self.0.finalized.subscribe()
+    }
+
+    fn silence(&self) -> Option<String> {
+        self.0.silence.lock().unwrap().clone()
     }
 
     async fn proof(&self, table: StateTable, index: u64) -> Result<Option<StateProof>, ChainStopped> {
@@ -222,6 +227,7 @@ impl TestNode {
         let shared = Arc::new(Shared {
             tip: watch::Sender::new(tip(&chain)),
             finalized: broadcast::Sender::new(16),
+            silence: Mutex::default(),
             chain: Mutex::new(chain),
             storage: storage.clone(),
             mempool: mempool.clone(),

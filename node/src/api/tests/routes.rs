@@ -95,6 +95,17 @@ async fn a_node_whose_chain_stands_still_is_not_ready() {
 }
 
 #[tokio::test]
+async fn a_validator_that_does_not_vote_says_why_it_is_not_ready() {
+    let node = TestNode::start().await;
+    *node.shared.silence.lock().unwrap() = Some("this folder is new".to_owned());
+    let status = node.client.status().await.unwrap().node;
+    assert_eq!((status.ready, status.not_ready.as_deref()), (false, Some("this folder is new")));
+    assert!(!status.not_removable.unwrap_or_default().contains("this folder is new"));
+    let refused = node.client.ready().await.unwrap_err();
+    assert!(refused.to_string().contains("this folder is new"), "{refused}");
+}
+
+#[tokio::test]
 async fn blocks_newest_first_in_pages() {
     let node = TestNode::start().await;
     for _ in 0..3 {

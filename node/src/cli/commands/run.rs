@@ -10,7 +10,9 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use clap::Args;
-use std::{io::Read, path::PathBuf, time::Duration};
+use std::{
+    io::Read, net::SocketAddr, os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Duration,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -72,6 +74,15 @@ pub struct Arguments {
     /// Consensus address of another node, host:port, beside those in the configuration
     #[arg(long, value_name = "ADDRESS")]
     peer: Vec<String>,
+    /// Vote where the chain stands, though the folder is new: you vouch that the key signed nothing above the last block
+    ///
+    /// For a chain that has lost volumes and cannot go on without this validator. It votes when no block has come for 30 s.
+    /// If the key did sign there, it signs something else now: it is punished for that, and the chain may fork.
+    #[arg(long)]
+    vote_without_record: bool,
+    /// Started by itself, as the node that serves there: it is not told again
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    again: Option<SocketAddr>,
     /// Stop when standard input closes: whoever started it has gone
     #[arg(long, hide = true)]
     with_parent: bool,
@@ -93,9 +104,10 @@ impl Arguments {
         tokio::pin!(parent_gone);
         let files = Files { config: self.config, genesis: self.genesis, key: self.node_key };
         let home = std::path::absolute(&self.home).with_context(|| format!("no folder {}", self.home.display()))?;
-        let folder = DataFolder::new(&home).with(files);
+        let folder = DataFolder::new(&home).with(files).voting_without_record(self.vote_without_record);
         let mut config = folder.config()?;
         config.name = self.name.unwrap_or(config.name);
+        config.api = self.again.unwrap_or(config.api);
         if !self.advertise.is_empty() {
             config.network.advertise = self.advertise;
         }
@@ -133,21 +145,45 @@ impl Arguments {
         };
         let ready = Ready { key: node.key(), api: node.api() };
         match output.format {
+            _ if self.again.is_some() => {}
             Format::Table => print(format_args!("node {} serves at http://{}", ready.key.short(), ready.api))?,
             _ => output.show(&ready, String::new)?,
         }
-        let failure = tokio::select! {
-            reason = node.failed() => Some(reason),
-            () = &mut parent_gone => None,
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
+        let end = tokio::select! {
+            reason = node.failed() => End::Failed(reason),
+            reason = node.starts_again() => End::Again(reason),
+            () = &mut parent_gone => End::Stopped,
+            _ = terminate.recv() => End::Stopped,
+            _ = interrupt.recv() => End::Stopped,
         };
         let stopped = node.stop().await;
-        match failure {
-            Some(reason) => bail!("{reason}"),
-            None => Ok(stopped?),
+        match end {
+            End::Failed(reason) => bail!("{reason}"),
+            End::Again(reason) => {
+                tracing::info!(%reason, "starts again");
+                Err(start_again(ready.api)?.into())
+            }
+            End::Stopped => Ok(stopped?),
         }
     }
+}
+
+/// Why a node that served does not go on.
+enum End {
+    Failed(String),
+    Again(String),
+    Stopped,
+}
+
+/// Becomes the same program anew, under the same process id, so that whoever started this one need not do anything. Returns
+/// only if that fails.
+fn start_again(api: SocketAddr) -> anyhow::Result<std::io::Error> {
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--again") {
+        arguments.extend(["--again".into(), api.to_string().into()]);
+    }
+    Ok(Command::new(program).args(arguments).exec())
 }
 
 /// Told when standard input closes. The thread ends with the process.

@@ -23,6 +23,13 @@ impl<S: Store> App<S> {
         (Height(self.chain.next_height()), HeightParams::new(validators, timeouts(), Some(collect)))
     }
 
+    /// Lets the engine begin, if it waits for that.
+    pub(super) fn release_first(&mut self) {
+        if let Some(reply) = self.first.take() {
+            let _ = reply.send(self.next_height());
+        }
+    }
+
     /// A block is final: execute, write, publish.
     pub(super) fn decided(&mut self, certificate: &CommitCertificate<Context>) -> Result<(), AppError> {
         let certificate = certificate_of(certificate).map_err(AppError::Certificate)?;

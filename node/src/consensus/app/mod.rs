@@ -11,9 +11,14 @@ mod sync;
 
 pub use proposals::proposed_value;
 
-use super::context::Context;
+use super::{
+    context::{Context, Height},
+    signed::Standing,
+    voting::Voting,
+};
 use crate::chain::{Chain, ChainError, FinalizedBlock, Tip, Wake, handle::Request};
-use malachitebft_app_channel::{AppMsg, Channels};
+use malachitebft_app_channel::{AppMsg, Channels, Reply};
+use malachitebft_core_types::HeightParams;
 use pacing::Hold;
 use requests::Waiting;
 use std::sync::Arc;
@@ -50,6 +55,10 @@ pub(super) struct App<S> {
     requests: mpsc::Receiver<Request>,
     waiting: Vec<Waiting>,
     hold: Option<Hold>,
+    /// The engine, before its first height.
+    first: Option<Reply<(Height, HeightParams<Context>)>>,
+    voting: Voting,
+    standing: watch::Receiver<Standing>,
 }
 
 /// What the wait for something to do ended with.
@@ -67,8 +76,11 @@ impl<S: Store> App<S> {
         followers: Followers,
         wake: Wake,
         requests: mpsc::Receiver<Request>,
+        voting: Voting,
     ) -> Self {
-        Self { chain, channels, followers, wake, requests, waiting: Vec::new(), hold: None }
+        let standing = voting.standing();
+        let (waiting, hold, first) = (Vec::new(), None, None);
+        Self { chain, channels, followers, wake, requests, waiting, hold, first, voting, standing }
     }
 
     /// Answers until told to stop, or until the chain or the engine cannot go on.
@@ -79,17 +91,22 @@ impl<S: Store> App<S> {
                 self.answer(message).await?;
                 continue;
             }
-            self.release_if_due();
+            let open = self.voting.opens(self.chain.next_height(), &self.chain.head().validators);
+            if open {
+                self.release_first();
+                self.release_if_due();
+            }
             if self.hold.is_none() && self.chain.work_ahead()? {
                 continue;
             }
             let event = {
-                let Self { channels, requests, wake, hold, chain, .. } = &mut self;
+                let Self { channels, requests, wake, hold, chain, standing, .. } = &mut self;
                 tokio::select! {
                     biased;
                     _ = &mut stop => Event::Stop,
                     message = channels.consensus.recv() => Event::Engine(message.map(Box::new)),
-                    () = pacing::due(hold, chain, wake), if hold.is_some() => Event::Due,
+                    () = pacing::due(hold, chain, wake), if open && hold.is_some() => Event::Due,
+                    Ok(()) = standing.changed(), if !open => Event::Due,
                     request = requests.recv(), if requests_open => Event::Request(request),
                 }
             };
@@ -110,9 +127,7 @@ impl<S: Store> App<S> {
     async fn answer(&mut self, message: AppMsg<Context>) -> Result<(), AppError> {
         // The engine drops the other end of a reply only when it stops.
         match message {
-            AppMsg::ConsensusReady { reply } => {
-                let _ = reply.send(self.next_height());
-            }
+            AppMsg::ConsensusReady { reply } => self.first = Some(reply),
             AppMsg::StartedRound { height, round, reply_value, .. } => {
                 let _ = reply_value.send(self.started_round(height, round)?);
             }
