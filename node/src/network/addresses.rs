@@ -120,6 +120,11 @@ impl AddressBook {
         self.learned(key, learned, now)
     }
 
+    /// Whether anybody said where a node is.
+    pub(crate) fn is_somewhere(&self, key: &PublicKey) -> bool {
+        self.nodes.contains_key(key)
+    }
+
     /// The entry of another node, made if there is room.
     fn entry(&mut self, key: PublicKey, now: Instant) -> Option<&mut Node> {
         let has_room = self.nodes.len() < MAX_NODES || self.nodes.contains_key(&key);

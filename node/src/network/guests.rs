@@ -1,8 +1,8 @@
 //! Guests: nodes that are in no registry and that nobody configured.
 //!
 //! Whoever wants to join has to send its registration from somewhere, and the node that it is about
-//! to register is the one it has. So a stranger is let in as a guest, to the flood, to the exchange
-//! of peers and to the genesis, and to nothing else, and within bounds that keep members from noticing it:
+//! to register is the one it has. So a stranger is let in as a guest, to the flood and to what
+//! a newcomer has to ask (other nodes, the genesis, where consensus is), and to nothing else, and within bounds that keep members from noticing it:
 //!
 //! | | a member | a guest |
 //! | --- | --- | --- |
@@ -27,13 +27,13 @@ use std::{
 use valo_protocol::PublicKey;
 
 use super::{
-    Members, exchange, flood, genesis,
+    Members, consensus, exchange, flood, genesis,
     standing::{Refusal, Standing},
 };
 
 /// The protocols that a guest is admitted to.
-pub(super) const PROTOCOLS: [&[u8]; 3] = [flood::ALPN, exchange::ALPN, genesis::ALPN];
-/// Connections with one guest: one for the flood, one for a question, and as many that are about to end.
+pub(super) const PROTOCOLS: [&[u8]; 4] = [flood::ALPN, exchange::ALPN, genesis::ALPN, consensus::ALPN];
+/// Connections with one guest: one for the flood, and for its questions, or for those that are about to end.
 pub(super) const PER_NODE: usize = 4;
 /// A guest that had its place for so long makes way for another guest.
 const TERM: Duration = Duration::from_secs(600);
@@ -109,6 +109,10 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(members: Members, seeds: impl IntoIterator<Item = PublicKey>) -> Self {
         Self { members, seeds: Arc::new(seeds.into_iter().collect()) }
+    }
+
+    pub(super) fn seeds(&self) -> &BTreeSet<PublicKey> {
+        &self.seeds
     }
 
     pub(super) fn contains(&self, key: &PublicKey) -> bool {

@@ -15,7 +15,7 @@
 //!  +----+--------------+----------------+------+
 //!       |              |                |
 //!   valo/flood/1   valo/peers/1   iroh-blobs, valo/blobs-who/1
-//!                  valo/genesis/1
+//!   valo/genesis/1, valo/consensus/1
 //! ```
 //!
 //! Order of start: [`Network::bind`], then the protocols that need it ([`flood::Flood::start`],
@@ -24,6 +24,7 @@
 mod addresses;
 mod config;
 mod connections;
+mod consensus;
 mod dial;
 mod exchange;
 pub mod flood;
@@ -58,7 +59,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 use valo_protocol::PublicKey;
 
-pub(crate) use self::key::from_endpoint_id;
 use self::{
     addresses::{AddressBook, Source},
     connections::Connections,
@@ -75,6 +75,7 @@ pub use self::{
     metrics::NetworkMetrics,
     standing::{BAN_POINTS, Offence, Refusal},
 };
+pub(crate) use self::{consensus::OwnConsensus, key::from_endpoint_id};
 
 /// How long a shutdown may take before the endpoint is dropped as it is.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -333,6 +334,11 @@ impl Network {
     /// Whether a node is a member or a seed. All others are guests.
     pub(crate) fn knows(&self, key: &PublicKey) -> bool {
         self.inner.known.contains(key)
+    }
+
+    /// The nodes of the configuration.
+    pub(crate) fn seeds(&self) -> &BTreeSet<PublicKey> {
+        self.inner.known.seeds()
     }
 
     /// Whether this node itself is in no registry that it knows of, so that others take it for a guest.

@@ -28,8 +28,9 @@ use crate::{
     consensus,
     mempool::{FinalizedState, Limits, Mempool},
     network::{
-        Members, Network, NetworkConfig, Seed,
+        Members, Network, NetworkConfig, OwnConsensus, Seed,
         flood::{Flood, FloodConfig},
+        genesis::protocol as genesis_protocol,
     },
     pulse::{Pulse, Pulses},
     storage::{Settings, Storage},
@@ -38,11 +39,12 @@ use anyhow::Context as _;
 use parts::Parts;
 use prometheus_client::registry::Registry;
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Instant,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 use valo_ledger::{Ledger, MemoryStore, View};
 use valo_protocol::{GenesisHash, PublicKey};
@@ -111,7 +113,9 @@ impl Node {
         let logs = worker::open_logs(folder)?;
         let mut protocols = blobs.protocols();
         protocols.push(flood.protocol());
-        protocols.push(crate::network::genesis::protocol(&network, &genesis));
+        protocols.push(genesis_protocol(&network, &genesis));
+        let own = OwnConsensus::new(config.consensus.listen.port());
+        protocols.push(own.protocol());
         protocols.push(worker::log_protocol(logs.clone()));
         protocols.push(founding::protocol(storage.clone()));
         network.serve(protocols)?;
@@ -147,13 +151,16 @@ impl Node {
         }));
         parts.run(engine_pulse.ask(consensus.engine_turn()));
         parts.run(network_pulse.ask(consensus.network_turn()));
-        let registry = consensus.registry();
         let voting = consensus.voting().clone();
         parts.run(founding::find_out(network.clone(), voting, chain.head()));
+        let (tell, found) = watch::channel(consensus::Peers::new());
+        let (asked, nodes) = watch::channel(BTreeSet::new());
+        network.spawn(network.clone().find_consensus(nodes, tell));
+        let consensuses = members::Consensuses { found, asked, own, wanted: consensus.registry() };
         parts.watch_until_stopped("consensus", consensus.ended());
         parts.consensus = Some(consensus);
         parts.watch_until_stopped("storage", storage_failure(storage.clone()));
-        parts.run(members::follow(storage.clone(), chain.clone(), network.clone(), registry));
+        parts.run(members::follow(storage.clone(), chain.clone(), network.clone(), consensuses));
         let setting = worker::Setting {
             folder: folder.clone(),
             config: config.clone(),

@@ -6,7 +6,9 @@ use std::{
     fs,
     net::{TcpListener, UdpSocket},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
+use valo_client::Client;
 use valo_e2e::{Network, User, repository};
 
 /// A node that is no part of `valo dev`. Killed when dropped.
@@ -25,45 +27,40 @@ impl Drop for Outsider {
 }
 
 impl Outsider {
-    /// Makes a data folder from what a newcomer knows, the genesis and addresses of others, and starts the node.
+    /// Makes a data folder from the genesis and the addresses of all others, and starts the node.
     fn start(network: &Network, name: &str) -> anyhow::Result<Self> {
-        Self::knowing(network, name, usize::MAX)
-    }
-
-    /// One that knows so many of the others.
-    fn knowing(network: &Network, name: &str, known: usize) -> anyhow::Result<Self> {
-        let home = network.path(name);
-        let text = fs::read_to_string(network.home().join("dev.json"))?;
-        let description: Value = serde_json::from_str(&text)?;
-        let nodes = description["nodes"].as_array().context("no nodes")?;
         let genesis = network.home().join("validator-0/genesis.json");
-        // Free for the moment; the node takes them at once.
-        let tcp = || -> anyhow::Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
-        let api = tcp()?;
-        let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let mut arguments: Vec<String> = vec![
-            "init".into(),
-            "--home".into(),
-            home.to_string_lossy().into_owned(),
-            "--genesis".into(),
-            genesis.to_string_lossy().into_owned(),
-            "--name".into(),
-            name.into(),
-            "--api".into(),
-            api.clone(),
-            "--consensus".into(),
-            tcp()?,
-            "--network".into(),
-            udp,
-        ];
-        for node in nodes.iter().take(known) {
+        let mut known = vec!["--genesis".to_owned(), genesis.to_string_lossy().into_owned()];
+        for node in description(network)?["nodes"].as_array().context("no nodes")? {
             let text = |field: &str| node[field].as_str().unwrap_or_default().to_owned();
             if text("role") == "validator" {
-                arguments.extend(["--peer".into(), text("consensus")]);
+                known.extend(["--peer".into(), text("consensus")]);
             }
-            arguments.extend(["--seed".into(), format!("{}@{}", text("key"), text("network"))]);
+            known.extend(["--seed".into(), format!("{}@{}", text("key"), text("network"))]);
         }
-        let made = network.json(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+        Self::knowing(network, name, &known)
+    }
+
+    /// One that knows the hash of the genesis, and one node.
+    fn by_hash(network: &Network, name: &str) -> anyhow::Result<Self> {
+        let description = description(network)?;
+        let hash = description["genesis"].as_str().context("no genesis")?.to_owned();
+        let seed = &description["nodes"][0];
+        let text = |field: &str| seed[field].as_str().unwrap_or_default();
+        let seed = format!("{}@{}", text("key"), text("network"));
+        Self::knowing(network, name, &["--genesis-hash".into(), hash, "--seed".into(), seed])
+    }
+
+    fn knowing(network: &Network, name: &str, known: &[String]) -> anyhow::Result<Self> {
+        let home = network.path(name);
+        // Free for the moment; the node takes them at once.
+        let tcp = || -> anyhow::Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
+        let (api, consensus) = (tcp()?, tcp()?);
+        let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let home_name = home.to_string_lossy();
+        let init = ["init", "--home", &home_name, "--name", name, "--api", &api, "--consensus", &consensus];
+        let init = init.into_iter().chain(["--network", &udp]).chain(known.iter().map(String::as_str));
+        let made = network.json(&init.collect::<Vec<_>>())?;
         let key = made["key"].as_str().context("no key")?.to_owned();
         let log = fs::File::create(network.path(&format!("{name}.log")))?;
         let mut command: Command = network.command()?;
@@ -71,6 +68,17 @@ impl Outsider {
         let process = command.stdout(log.try_clone()?).stderr(log).spawn()?;
         Ok(Self { process, key, endpoint: format!("http://{api}") })
     }
+
+    /// How far it is.
+    fn height(&self, network: &User) -> anyhow::Result<u64> {
+        let status = network.ask(Client::new(&self.endpoint)?.status());
+        Ok(status.map_or(0, |status| status.height.0))
+    }
+}
+
+/// What `valo dev` says that it runs, validators first.
+fn description(network: &Network) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&fs::read_to_string(network.home().join("dev.json"))?)?)
 }
 
 /// An owner that the chain has not seen before, with money of the user; its account.
@@ -169,7 +177,7 @@ fn a_validator_and_a_worker_join_from_outside_take_part_and_leave() -> anyhow::R
 fn a_newcomer_registers_by_its_own_node_and_one_seed() -> anyhow::Result<()> {
     let network = Network::start(4, 7)?;
     let erin = owner(&network, "erin", "500")?;
-    let worker = Outsider::knowing(&network, "newcomer", 1)?;
+    let worker = Outsider::by_hash(&network, "newcomer")?;
     // From here on the owner talks to nobody but the node that is not registered yet.
     let by = ["--endpoint", &worker.endpoint];
     network.wait("the newcomer to follow the chain", |network| {
@@ -194,4 +202,21 @@ fn a_newcomer_registers_by_its_own_node_and_one_seed() -> anyhow::Result<()> {
     let before = balance(&network, &erin)?;
     network.succeed(&["job", "submit", &job.to_string_lossy(), "--watch", "--yes"])?;
     network.wait("the newcomer to be paid", |network| Ok(balance(network, &erin)? > before))
+}
+
+#[test]
+fn a_newcomer_with_a_hash_and_a_seed_soon_needs_its_seed_no_more() -> anyhow::Result<()> {
+    let mut network = Network::start(4, 7)?;
+    let newcomer = Outsider::by_hash(&network, "newcomer")?;
+    network.wait("the newcomer to follow the chain", |network| Ok(newcomer.height(network)? > 0))?;
+    // The registry of a chain from a genesis says of nobody where its consensus is.
+    let log = network.path("newcomer.log");
+    let started = Instant::now();
+    network.wait("the four validators to say it", |_| {
+        Ok(fs::read_to_string(&log)?.matches("said where its consensus is").count() >= 4)
+    })?;
+    ensure!(started.elapsed() < Duration::from_secs(5), "it took {} s", started.elapsed().as_secs());
+    network.kill("validator-0")?;
+    let height = newcomer.height(&network)?;
+    network.wait("blocks that only the others can have told", |network| Ok(newcomer.height(network)? > height + 5))
 }

@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const EXAMPLES: &str = "\
 Examples:
-  valo init --home node --genesis genesis.json --peer 203.0.113.4:7001 \\
-    --seed 7422b988...@203.0.113.4:7002
-  valo init --home node --genesis-hash 5c2e... --peer 203.0.113.4:7001 --seed 7422b988...@203.0.113.4:7002
+  valo init --home node --genesis-hash 5c2e... --seed 7422b988...@203.0.113.4:7002
+  valo init --home node --genesis genesis.json --seed 7422b988...@203.0.113.4:7002
   valo run --home node
 
-With --genesis-hash and no --genesis the seeds are asked for the document; nothing of it is believed but
-what has that hash. Makes config.yaml, genesis.json and node.key (a new key, readable by its owner only). Nothing
-that is there is overwritten. For a whole network on this machine there is `valo dev`.";
+Without --genesis the seeds are asked for the document; nothing of an answer is believed but what
+has the hash. A seed that answers is enough to follow the chain: it says where its consensus is.
+Makes config.yaml, genesis.json and node.key (a new key, readable by its owner only). Nothing that
+is there is overwritten. For a whole network on this machine there is `valo dev`.";
 
 /// `valo init`
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ pub struct Arguments {
     /// UDP address that others should use: host:port
     #[arg(long, value_name = "ADDRESS")]
     advertise: Vec<HostPort>,
-    /// Consensus address of another node: host:port
+    /// Consensus address of another node: host:port; not needed where a seed answers
     #[arg(long, value_name = "ADDRESS")]
     peer: Vec<String>,
     /// Another node for everything else: its key and UDP address, or its name
