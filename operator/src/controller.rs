@@ -108,11 +108,15 @@ pub async fn run<K: Kind>(
     let controller = Controller::for_stream(objects, store).with_config(Config::default().concurrency(AT_ONCE));
     also(controller)
         .graceful_shutdown_on(end)
-        .run(pass::<K>, |_, failure, _| Action::requeue(failure.pause), context)
-        .for_each(|result| async move {
+        .run(pass::<K>, |_, failure, _| Action::requeue(failure.pause), context.clone())
+        .for_each(|result| async {
             match result {
-                // Told already, or deleted since: nothing to tell.
-                Ok(_) | Err(Error::ReconcilerFailed(..) | Error::ObjectNotFound(_)) => {}
+                // Told already.
+                Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
+                // Deleted since: what is remembered of its failures goes with it.
+                Err(Error::ObjectNotFound(gone)) => {
+                    forget(&context, &id::<K>(gone.namespace.as_deref().unwrap_or_default(), &gone.name));
+                }
                 Err(error) => tracing::warn!(controller = K::CONTROLLER, error = %causes(&error), "watching"),
             }
         })
@@ -129,7 +133,7 @@ pub struct Failed {
 /// One pass over an object, readable or not.
 async fn pass<K: Kind>(guarded: Arc<Guarded<K>>, context: Arc<Context>) -> Result<Action, Failed> {
     let (namespace, name) = (guarded.namespace().unwrap_or_default(), guarded.name_any());
-    let id = format!("{}/{namespace}/{name}", K::CONTROLLER);
+    let id = id::<K>(&namespace, &name);
     let span = tracing::info_span!("reconcile", controller = K::CONTROLLER, namespace, name);
     async {
         let object = match &guarded.0 {
@@ -140,12 +144,13 @@ async fn pass<K: Kind>(guarded: Arc<Guarded<K>>, context: Arc<Context>) -> Resul
                 context.metrics.pass(K::CONTROLLER, reason);
                 context.warn(&reference(&*guarded), reason, "Read", invalid.error.clone()).await;
                 unreadable(&context, &*guarded, &invalid.error).await;
+                forget(&context, &id);
                 return Ok(Action::await_change());
             }
         };
         match K::reconcile(object.clone(), context.clone()).await {
             Ok(action) => {
-                context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                forget(&context, &id);
                 context.metrics.pass(K::CONTROLLER, "ok");
                 Ok(action)
             }
@@ -161,6 +166,16 @@ async fn pass<K: Kind>(guarded: Arc<Guarded<K>>, context: Arc<Context>) -> Resul
     }
     .instrument(span)
     .await
+}
+
+/// An object among all that passes fail over.
+fn id<K: Kind>(namespace: &str, name: &str) -> String {
+    format!("{}/{namespace}/{name}", K::CONTROLLER)
+}
+
+/// Forgets that passes over an object failed.
+fn forget(context: &Context, id: &str) {
+    context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
 }
 
 /// The pause after one more failure: 1, 2, 4, 8 seconds.
@@ -228,19 +243,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("outer")]
-    struct Outer(#[source] Inner);
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("inner")]
-    struct Inner;
-
-    #[test]
-    fn an_error_is_told_with_its_causes() {
-        assert_eq!(causes(&Outer(Inner)), "outer: inner");
-    }
-}
+mod tests;

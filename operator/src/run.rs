@@ -18,7 +18,7 @@ use futures::FutureExt;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Pod, Secret, Service},
-    networking::v1::NetworkPolicy,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -70,7 +70,8 @@ async fn work(arguments: Arguments, client: Client, listener: TcpListener, end: 
                 controllers(context, arguments.watch_namespace.as_deref(), end).await;
             }
         };
-        let led = lease::lead(&election, end.clone(), FINISH, led).await;
+        // Boxed: a type of this depth, nested again, takes the compiler minutes.
+        let led = lease::lead(&election, end.clone(), FINISH, led.boxed_local()).await;
         metrics.leader.set(0);
         Ok(led?)
     };
@@ -102,7 +103,7 @@ async fn reached(client: &Client) {
 }
 
 /// All controllers, until the end.
-async fn controllers(context: Arc<Context>, namespace: Option<&str>, end: End) {
+pub(crate) async fn controllers(context: Arc<Context>, namespace: Option<&str>, end: End) {
     let ours = || watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
     let wallets = controller::run::<Wallet>(
         controller::api(&context, namespace),
@@ -123,6 +124,7 @@ async fn controllers(context: Arc<Context>, namespace: Option<&str>, end: End) {
             networks
                 .owns(controller::api::<ConfigMap>(&context, namespace), ours())
                 .owns(controller::api::<Service>(&context, namespace), ours())
+                .owns(controller::api::<Ingress>(&context, namespace), ours())
                 .owns(controller::api::<Guarded<ShardGroup>>(&context, namespace), ours())
                 .watches(tiers, changed.clone(), |tier: Guarded<NodeTier>| {
                     network_of(&tier.0.as_ref().ok()?.spec.network_ref, tier.namespace())
@@ -237,14 +239,22 @@ mod tests {
         let (stop, told) = oneshot::channel::<()>();
         let told: BoxFuture<'static, ()> = told.map(drop).boxed();
         let arguments = Arguments::parse_from(["valo-operator", "--identity", "a", "--namespace", "valo-system"]);
-        let running = tokio::spawn(work(arguments, server.client(), listener, told.shared()));
+        let running = work(arguments, server.client(), listener, told.shared());
+        let (ended, ()) = tokio::join!(running, led(&server, at, stop));
+        ended.unwrap();
+        assert_eq!(holder(&server), None);
+    }
+
+    fn holder(server: &ApiServer) -> Option<String> {
+        let lease = server.get("leases", "valo-system", lease::LEASE)?;
+        lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
+    }
+
+    /// Looks on while it works, and tells it to stop.
+    async fn led(server: &ApiServer, at: std::net::SocketAddr, stop: oneshot::Sender<()>) {
         assert!(get(at, "/healthz").await.starts_with("HTTP/1.1 200"), "it is alive without an API server");
         assert!(get(at, "/readyz").await.starts_with("HTTP/1.1 503"));
         server.set_down(false);
-        let holder = |server: &ApiServer| {
-            let lease = server.get("leases", "valo-system", lease::LEASE)?;
-            lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
-        };
         assert_eq!(server.until("a leader", holder).await, "a");
         let held = server.get("leases", "valo-system", lease::LEASE).unwrap();
         assert_eq!(held["spec"]["leaseDurationSeconds"], TIMING.duration.as_secs());
@@ -255,7 +265,5 @@ mod tests {
         server.until("a key", |server| server.get("secrets", "valo", "alice")).await;
         server.until("a status", |server| server.get("wallets", "valo", "alice")?.get("status").cloned()).await;
         stop.send(()).unwrap();
-        running.await.unwrap().unwrap();
-        assert_eq!(holder(&server), None);
     }
 }

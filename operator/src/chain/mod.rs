@@ -85,7 +85,10 @@ impl Chains {
     }
 
     fn wallet(&self, key: PublicKey) -> Arc<tokio::sync::Mutex<()>> {
-        self.wallets.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+        let mut wallets = self.wallets.lock().unwrap_or_else(PoisonError::into_inner);
+        // A lock that only this map has is held by nobody, and nobody waits for it.
+        wallets.retain(|_, lock| Arc::strong_count(lock) > 1);
+        wallets.entry(key).or_default().clone()
     }
 }
 
@@ -166,4 +169,22 @@ pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()
         && conditions.is_some_and(|list| list.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn locks_are_kept_as_long_as_somebody_has_them() {
+        let chains = Chains::default();
+        let held = chains.wallet(PublicKey([0; 32])).lock_owned().await;
+        for key in 1..100 {
+            drop(chains.wallet(PublicKey([key; 32])).lock_owned().await);
+        }
+        assert!(chains.wallets.lock().unwrap().len() <= 2, "those of wallets that are gone are not kept");
+        assert!(chains.wallet(PublicKey([0; 32])).try_lock().is_err(), "it is the same lock");
+        drop(held);
+        assert!(chains.wallet(PublicKey([0; 32])).try_lock().is_ok());
+    }
 }

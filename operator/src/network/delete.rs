@@ -11,9 +11,10 @@ use valo_crds::{Network, NodeTier};
 /// Ends a Network, or waits; whether it is over.
 pub async fn delete(context: &Context, network: &Network) -> Result<bool, Error> {
     let (namespace, name) = (namespace_of(network), network.name_any());
-    let tiers: Vec<NodeTier> = context.cluster.list(&namespace, "").await?;
+    let (tiers, malformed) = context.cluster.list_all::<NodeTier>(&namespace, "").await?;
     let tiers = tiers.iter().filter(|tier| tier.spec.network_ref.name == name).map(|tier| tier.name_any());
-    let waits: Vec<String> = tiers.map(|tier| format!("NodeTier {tier}")).collect();
+    // Nobody knows whose those are that cannot be read: their nodes may be of this chain.
+    let waits: Vec<String> = tiers.chain(malformed).map(|tier| format!("NodeTier {tier}")).collect();
     if !waits.is_empty() {
         let note = format!("{} of this Network go first: delete them", waits.join(", "));
         context.tell(&reference(network), "Waiting", "Delete", note).await;

@@ -335,8 +335,12 @@ fn merge(into: &mut Value, patch: Value, is_apply: bool) {
             (_, Value::Null) => drop(into.remove(&name)),
             (Some(Value::Array(old)), Value::Array(new)) if is_apply && name == "ports" => {
                 let id = |port: &Value| (port["port"].clone(), port["protocol"].clone());
-                old.retain(|port| new.iter().all(|other| id(other) != id(port)));
-                old.extend(new);
+                for port in new {
+                    match old.iter_mut().find(|other| id(other) == id(&port)) {
+                        Some(other) => merge(other, port, is_apply),
+                        None => old.push(port),
+                    }
+                }
             }
             (Some(old), value) => merge(old, value, is_apply),
             (None, value) => {

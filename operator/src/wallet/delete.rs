@@ -11,10 +11,12 @@ use valo_crds::{JobContract, NodeTier, Wallet};
 
 /// Ends a Wallet, or waits.
 pub async fn delete(context: &Context, wallet: &Wallet) -> Result<Action, Error> {
-    let tiers: Vec<NodeTier> = context.cluster.list(&namespace_of(wallet), "").await?;
+    let (tiers, malformed) = context.cluster.list_all::<NodeTier>(&namespace_of(wallet), "").await?;
     let name = wallet.name_any();
-    if let Some(tier) = tiers.iter().find(|tier| signs_with(tier, wallet)) {
-        let note = format!("NodeTier {} signs with Wallet {name}: it goes first", tier.name_any());
+    // One that cannot be read may sign with it too.
+    let signs = tiers.iter().find(|tier| signs_with(tier, wallet)).map(ResourceExt::name_any);
+    if let Some(tier) = signs.or_else(|| malformed.into_iter().next()) {
+        let note = format!("NodeTier {tier} signs with Wallet {name}: it goes first");
         context.tell(&reference(wallet), "Waiting", "Delete", note).await;
         return Ok(Action::requeue(SOON));
     }
