@@ -40,7 +40,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Instant,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 use tracing::info;
 use valo_ledger::{Ledger, MemoryStore, View};
 use valo_protocol::{GenesisHash, PublicKey};
@@ -107,10 +107,11 @@ impl Node {
         let blobs = Blobs::open(blobs_config(&config, folder), &network).await?;
         parts.blobs = Some(blobs.clone());
         let logs = worker::open_logs(folder)?;
+        let words = mpsc::channel(256);
         let mut protocols = blobs.protocols();
         protocols.push(flood.protocol());
         protocols.push(worker::log_protocol(logs.clone()));
-        protocols.push(founding::protocol(storage.clone()));
+        protocols.push(founding::protocol(storage.clone(), words.0.clone()));
         network.serve(protocols)?;
 
         consensus::can_listen(config.consensus.listen).await?;
@@ -146,7 +147,7 @@ impl Node {
         parts.run(network_pulse.ask(consensus.network_turn()));
         let registry = consensus.registry();
         let voting = consensus.voting().clone();
-        parts.run(founding::find_out(network.clone(), voting, chain.head()));
+        parts.run(founding::find_out(network.clone(), voting, chain.head(), words));
         parts.watch_until_stopped("consensus", consensus.ended());
         parts.consensus = Some(consensus);
         parts.watch_until_stopped("storage", storage_failure(storage.clone()));
