@@ -23,7 +23,7 @@ pub const WAIT: Duration = Duration(10_000);
 /// A block so far ahead of this machine's clock shows that the clock is behind.
 pub const CLOCK_IS_BEHIND: Duration = Duration(5_000);
 /// How long a founding that has its quorum waits for the rest, so that it starts with all of them.
-pub const GRACE: Duration = Duration(2_000);
+pub const GRACE: Duration = Duration(5_000);
 /// How long those who say that they have blocks are given to hand them over.
 pub const DOUBT: Duration = Duration(10_000);
 

@@ -3,7 +3,7 @@
 //! Each asks the others of the genesis, by their keys; who answers reads its own disk. What follows is decided by
 //! [`newcomer::founding`](crate::consensus::newcomer::founding).
 //! ```text
-//! question = nothing
+//! question = nothing; who asks has no block itself
 //! answer   = borsh(bool): whether there is a block
 //! ```
 
@@ -13,7 +13,7 @@ use crate::{
         Voting,
         newcomer::{Founding, Said, founding, is_quorum},
     },
-    network::{CloseCode, Network, Protocol},
+    network::{CloseCode, Network, Protocol, from_endpoint_id},
     storage::Storage,
 };
 use futures::future::join_all;
@@ -43,13 +43,19 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// How often it is decided anew when nobody says anything.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// What others say, in answers and by asking.
+pub type Words = mpsc::Sender<(PublicKey, Said)>;
+
 #[derive(Debug)]
-struct Handler(Storage);
+struct Handler(Storage, Words);
 
 impl Handler {
     async fn answer(&self, connection: &Connection) -> Option<()> {
         let (mut send, mut receive) = connection.accept_bi().await.ok()?;
         receive.read_to_end(0).await.ok()?;
+        // Heard before it is answered: whoever begins has asked all the others, so none of them is left behind. Later nobody
+        // listens any more.
+        let _ = self.1.try_send((from_endpoint_id(connection.remote_id()), Said::NoBlock));
         let storage = self.0.clone();
         let begun = tokio::task::spawn_blocking(move || BlockStore::earliest(&storage)).await.ok()?.ok()?.is_some();
         send.write_all(&encode(&begun)).await.ok()?;
@@ -66,8 +72,8 @@ impl ProtocolHandler for Handler {
 }
 
 /// Says to others whether this node has a block.
-pub fn protocol(storage: Storage) -> Protocol {
-    Protocol { alpn: ALPN, handler: Box::new(Handler(storage)) }
+pub fn protocol(storage: Storage, words: Words) -> Protocol {
+    Protocol { alpn: ALPN, handler: Box::new(Handler(storage, words)) }
 }
 
 async fn ask(network: &Network, key: PublicKey) -> Option<Said> {
@@ -85,7 +91,7 @@ async fn ask(network: &Network, key: PublicKey) -> Option<Said> {
     Some(if begun? { Said::Blocks } else { Said::NoBlock })
 }
 
-async fn ask_again(network: &Network, key: PublicKey, tell: mpsc::Sender<(PublicKey, Said)>) {
+async fn ask_again(network: &Network, key: PublicKey, tell: Words) {
     loop {
         if let Some(said) = ask(network, key).await
             && tell.send((key, said)).await.is_err()
@@ -97,12 +103,16 @@ async fn ask_again(network: &Network, key: PublicKey, tell: mpsc::Sender<(Public
 }
 
 /// Asks the other validators until it is clear whether the chain has begun, where this node has to know.
-pub async fn find_out(network: Network, voting: Voting, mut head: watch::Receiver<Tip>) {
+pub async fn find_out(
+    network: Network,
+    voting: Voting,
+    mut head: watch::Receiver<Tip>,
+    (tell, told): (Words, mpsc::Receiver<(PublicKey, Said)>),
+) {
     let tip = head.borrow().clone();
     if !voting.awaits_founding(&tip) {
         return;
     }
-    let (tell, told) = mpsc::channel(64);
     let others = tip.validators.validators().iter().map(|validator| validator.key).filter(|key| *key != network.key());
     let asking = join_all(others.map(|key| ask_again(&network, key, tell.clone())));
     tokio::select! {

@@ -44,7 +44,10 @@ use std::{
     sync::{Arc, Mutex},
     time::Instant,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tracing::info;
 use valo_ledger::{Ledger, MemoryStore, View};
 use valo_protocol::{GenesisHash, PublicKey};
@@ -111,13 +114,14 @@ impl Node {
         let blobs = Blobs::open(blobs_config(&config, folder), &network).await?;
         parts.blobs = Some(blobs.clone());
         let logs = worker::open_logs(folder)?;
+        let words = mpsc::channel(256);
         let mut protocols = blobs.protocols();
         protocols.push(flood.protocol());
         protocols.push(genesis_protocol(&network, &genesis));
         let own = OwnConsensus::new(config.consensus.listen.port());
         protocols.push(own.protocol());
         protocols.push(worker::log_protocol(logs.clone()));
-        protocols.push(founding::protocol(storage.clone()));
+        protocols.push(founding::protocol(storage.clone(), words.0.clone()));
         network.serve(protocols)?;
 
         consensus::can_listen(config.consensus.listen).await?;
@@ -152,7 +156,7 @@ impl Node {
         parts.run(engine_pulse.ask(consensus.engine_turn()));
         parts.run(network_pulse.ask(consensus.network_turn()));
         let voting = consensus.voting().clone();
-        parts.run(founding::find_out(network.clone(), voting, chain.head()));
+        parts.run(founding::find_out(network.clone(), voting, chain.head(), words));
         let (tell, found) = watch::channel(consensus::Peers::new());
         let (asked, nodes) = watch::channel(BTreeSet::new());
         network.spawn(network.clone().find_consensus(nodes, tell));

@@ -14,6 +14,7 @@ use valo::{
     consensus::{
         codec::engine_certificate,
         context::{Address, Context, Height},
+        newcomer::Newcomer,
         proposed_value,
         signing::{ChainVerifier, NodeSigner},
         validators_after,
@@ -64,6 +65,8 @@ pub struct Machine {
     pub disk: MemoryDisk,
     /// Its log.
     pub log: Log,
+    /// Its disk is new, and what it signed before is not known: it follows.
+    pub newcomer: Option<Newcomer>,
     /// The rest, while it has power.
     pub live: Option<Live>,
     /// How often it has risen.
@@ -126,7 +129,7 @@ impl Machine {
             address: Address(self.key.public()),
             threshold_params: Default::default(),
             value_payload: ValuePayload::ProposalAndParts,
-            enabled: true,
+            enabled: self.newcomer.is_none(),
         };
         let height = Height(chain.next_height());
         let core = State::new(Context, height, validators_after(chain.head()), params, 10, 500);
@@ -151,6 +154,13 @@ impl Machine {
     pub fn fall(&mut self, random: &mut Random) {
         self.live = None;
         self.log.fall(random);
+    }
+
+    /// What is on its disk is lost, its record of what it signed too. `guarded` means that it minds that.
+    pub fn wipe(&mut self, genesis: &Genesis, clock: Timestamp, guarded: bool) {
+        self.disk = MemoryDisk::with_genesis(genesis).unwrap_or_else(|error| panic!("{error}"));
+        self.log = Log::default();
+        self.newcomer = guarded.then(|| Newcomer::new(clock));
     }
 
     /// The last finalized height.

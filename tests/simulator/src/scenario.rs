@@ -13,6 +13,19 @@ pub type Micros = u64;
 pub const SECOND: Micros = 1_000_000;
 const MILLI: Micros = 1_000;
 
+/// A node loses its disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Wipe {
+    /// When it falls.
+    pub start: Micros,
+    /// When it comes back with an empty disk.
+    pub end: Micros,
+    /// Who.
+    pub node: usize,
+    /// Whether it minds that it does not know what it signed.
+    pub guarded: bool,
+}
+
 /// A run.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -46,6 +59,8 @@ pub struct Scenario {
     pub market: Market,
     /// Nodes that follow from the start and join as validators while things go wrong; one leaves again.
     pub newcomers: usize,
+    /// Who loses its disk.
+    pub wipe: Option<Wipe>,
 }
 
 impl Scenario {
@@ -104,6 +119,7 @@ impl Scenario {
             peaceful: false,
             market: Market::of(seed, count, calm),
             newcomers: 0,
+            wipe: None,
         };
         if seed.is_multiple_of(4) { scenario.peaceful() } else { scenario }
     }
@@ -137,6 +153,23 @@ impl Scenario {
         // A clock that is far behind would be one fault, and who is down while the set changes another.
         scenario.skew = scenario.skew.iter().map(|skew| skew % 400).collect();
         scenario
+    }
+
+    /// The scenario of a seed, in which a validator loses its disk amid the faults. Nobody else is at fault: one that has
+    /// forgotten what it signed is one already.
+    pub fn wiped(seed: u64, guarded: bool) -> Self {
+        let scenario = Self::of(seed);
+        let mut random = Random::new(seed ^ 0x317e);
+        let start = random.between(500, 4000) * MILLI;
+        let end = start + random.between(20, 1500) * MILLI;
+        let node = random.index(scenario.stakes.len());
+        Self {
+            two_faced: None,
+            calm: 20 * SECOND,
+            market: Market::default(),
+            wipe: Some(Wipe { start, end, node, guarded }),
+            ..scenario
+        }
     }
 
     /// One of four is down for most of a minute, nothing else goes wrong, and nobody has anything to do: as `valo dev` is.

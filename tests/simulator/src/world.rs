@@ -11,7 +11,7 @@ use crate::{
     log::Log,
     machine::{Local, Machine, Output, Step},
     random::Random,
-    scenario::{Micros, SECOND, Scenario},
+    scenario::{Micros, SECOND, Scenario, Wipe},
     wire::Message,
     worker::Worker,
 };
@@ -64,6 +64,8 @@ pub struct Outcome {
     pub time: Micros,
     /// Different validator sets that decided blocks.
     pub sets: usize,
+    /// The node that lost its disk has signed something since.
+    pub back: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ enum Event {
     Timer { node: usize, life: u64, timeout: Timeout, token: u64 },
     Fall(usize),
     Rise(usize),
+    Wipe { node: usize, guarded: bool },
     Tell,
     Pay,
     Look(usize),
@@ -99,6 +102,9 @@ pub struct World {
     nonces: BTreeMap<usize, u64>,
     open: Vec<SignedTransaction>,
     falls: usize,
+    /// Who lost its disk, once it has.
+    wiped: Option<usize>,
+    back: bool,
     workers: Vec<Worker>,
     customers: Vec<Customer>,
 }
@@ -117,6 +123,7 @@ impl World {
                 key: key.clone(),
                 disk: MemoryDisk::with_genesis(&genesis).unwrap_or_else(|error| panic!("{error}")),
                 log: Log::default(),
+                newcomer: None,
                 live: None,
                 life: 0,
             })
@@ -139,6 +146,8 @@ impl World {
             nonces: BTreeMap::new(),
             open: Vec::new(),
             falls: 0,
+            wiped: None,
+            back: false,
         }
     }
 
@@ -150,6 +159,10 @@ impl World {
         for (start, end, node) in self.scenario.falls.clone() {
             self.at(start, Event::Fall(node));
             self.at(end, Event::Rise(node));
+        }
+        if let Some(Wipe { start, end, node, guarded }) = self.scenario.wipe {
+            self.at(start, Event::Fall(node));
+            self.at(end, Event::Wipe { node, guarded });
         }
         self.at(SECOND / 5, Event::Tell);
         if let Some(pause) = SECOND.checked_div(self.scenario.transactions) {
@@ -196,6 +209,7 @@ impl World {
             events,
             time: self.now,
             sets: self.judge.sets(),
+            back: self.back,
         }
     }
 
@@ -232,6 +246,13 @@ impl World {
                     self.wake_workers(node);
                 }
             }
+            Event::Wipe { node, guarded } => {
+                self.fall(node);
+                let (genesis, clock) = (self.genesis.clone(), self.clock(node));
+                self.machines[node].wipe(&genesis, clock, guarded);
+                self.wiped = Some(node);
+                self.happen(Event::Rise(node));
+            }
             Event::Tell => {
                 for node in 0..self.machines.len() {
                     if let Some(height) = self.machines[node].height() {
@@ -258,11 +279,14 @@ impl World {
         }
     }
 
+    fn clock(&self, node: usize) -> Timestamp {
+        Timestamp(self.genesis.time.0 + self.scenario.skew[node] + self.now / 1000)
+    }
+
     fn step(&mut self, node: usize, action: impl FnOnce(&mut Machine, &mut Step<'_>)) {
-        let started = self.genesis.time.0 + self.scenario.skew[node];
         let mut step = Step {
             now: self.now,
-            clock: Timestamp(started + self.now / 1000),
+            clock: self.clock(node),
             sudden_falls: if self.is_calm() { 0 } else { self.scenario.sudden_falls },
             random: &mut self.random,
             outputs: Vec::new(),
@@ -280,7 +304,10 @@ impl World {
             Output::Send(message) => self.send(node, &message),
             Output::SendTo(to, message) => self.send_to(node, to, message),
             Output::Stream(stream) => self.stream(node, stream),
-            Output::Published(message) => self.published(node, &message),
+            Output::Published(message) => {
+                self.back |= self.wiped == Some(node);
+                self.published(node, &message);
+            }
             Output::Local(local) => {
                 let pause = self.random.between(0, 3000);
                 self.at(self.now + pause, Event::Local { node, life, local });
@@ -298,14 +325,23 @@ impl World {
                 let disk = self.machines[node].disk.clone();
                 self.judge.finalized(self.now, node, &block, state, &disk);
                 self.wake_workers(node);
+                let clock = self.clock(node);
+                if let Some(newcomer) = &mut self.machines[node].newcomer
+                    && newcomer.sees(block.block.header.time, clock)
+                {
+                    self.machines[node].newcomer = None;
+                    self.start_again(node);
+                }
             }
             Output::Faults(faults) => self.judge.faults(&self.keys, &faults),
-            Output::Fell => {
-                self.fall(node);
-                let pause = self.random.between(1, 500) * 1000;
-                self.at(self.now + pause, Event::Rise(node));
-            }
+            Output::Fell => self.start_again(node),
         }
+    }
+
+    fn start_again(&mut self, node: usize) {
+        self.fall(node);
+        let pause = self.random.between(1, 500) * 1000;
+        self.at(self.now + pause, Event::Rise(node));
     }
 
     fn send(&mut self, from: usize, message: &Message) {

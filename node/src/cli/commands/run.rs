@@ -74,10 +74,8 @@ pub struct Arguments {
     /// Consensus address of another node, host:port, beside those in the configuration
     #[arg(long, value_name = "ADDRESS")]
     peer: Vec<String>,
-    /// Vote where the chain stands, though the folder is new: you vouch that the key signed nothing above the last block
-    ///
-    /// For a chain that has lost volumes and cannot go on without this validator. It votes when no block has come for 30 s.
-    /// If the key did sign there, it signs something else now: it is punished for that, and the chain may fork.
+    /// Vote once no block has come for 30 s, though the folder is new. You vouch that the key signed nothing above the
+    /// last block: if it did, it is punished, and the chain may fork
     #[arg(long)]
     vote_without_record: bool,
     /// Started by itself, as the node that serves there: it is not told again
