@@ -52,3 +52,20 @@ pub fn job(id: u64, phase: Value) -> Value {
     });
     merged(usual, phase)
 }
+
+/// What only the operator refuses, of the table of wrong objects: the line, the object, and what must be said of it.
+pub fn wrong<K: serde::de::DeserializeOwned + kube::Resource<DynamicType = ()>>() -> Vec<(String, K, String)> {
+    let cases = valo_resources_tests::cases().into_iter();
+    let cases = cases.filter(|case| case.by_operator && case.object["kind"] == *K::kind(&()));
+    let wrong: Vec<_> = cases.map(|case| (case.name, read(case.object), case.says)).collect();
+    assert!(!wrong.is_empty(), "no case of {}", K::kind(&()));
+    wrong
+}
+
+/// An object in a namespace.
+pub fn read<K: serde::de::DeserializeOwned>(mut object: Value) -> K {
+    object["metadata"]["namespace"] = "valo".into();
+    object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+    object["metadata"]["uid"] = "5d0c7f6e-0000-4000-8000-000000000001".into();
+    serde_json::from_value(object).expect("an object")
+}
