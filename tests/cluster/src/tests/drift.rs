@@ -122,7 +122,7 @@ pub fn the_operator_is_away(namespace: &Namespace) -> anyhow::Result<()> {
     operator(&["wait", "pods", selector, "--for=delete", "--timeout=60s"])?;
     let job = namespace.get("jobcontract/primes", "{.status.job}")?;
     let phase = || Ok::<_, anyhow::Error>(outside.json(&["job", "status", &job])?["phase"].clone());
-    namespace.until("the job is accepted", 120, || Ok(phase()? == "accepted"))?;
+    namespace.until("the job is final", 120, || Ok(phase()? == "final"))?;
     let seen = namespace.get("jobcontract/primes", "{.status.conditions[?(@.type==\"Complete\")].status}")?;
     ensure!(seen != "True", "nobody was there to see it");
     namespace.kubectl(&["delete", "poddisruptionbudget/demo-validators", "networkpolicy/demo-workers"])?;
