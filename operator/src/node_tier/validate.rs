@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_now_is_not_taken_back() {
-        let record = crate::testing::node(json!({"endpoints": ["tcp://203.0.113.4:30701"]}));
+        let record = testing::node(json!({"endpoints": ["tcp://203.0.113.4:30701"]}));
         let moved = |endpoints: Option<Vec<String>>| seen(&endpoints, None, Some(&record)).moved;
         assert!(!moved(None), "a load balancer that lost its address");
         assert!(!moved(Some(vec!["tcp://203.0.113.4:30701".to_owned()])));

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         .alone("machines::a_drain_leaves_a_quorum", machines::a_drain_leaves_a_quorum)
         .alone("machines::a_forced_pod_signs_with_nobody", machines::a_forced_pod_signs_with_nobody)
         .alone("machines::a_machine_is_lost_and_comes_back", machines::a_machine_is_lost_and_comes_back)
+        .alone("machines::a_validator_loses_its_volume", machines::a_validator_loses_its_volume)
         .alone("machines::a_copied_key_stays_down", machines::a_copied_key_stays_down)
         .alone("testbed::a_node_loses_power_and_comes_back", testbed::a_node_loses_power_and_comes_back);
     suite.run(Cluster::up)

@@ -3,7 +3,7 @@
 
 use crate::{
     harness::Namespace,
-    valo::{Release, SYSTEM, install_operator, uninstall_operator},
+    valo::{Release, SYSTEM, chart, install_operator, uninstall_operator},
 };
 use anyhow::ensure;
 use std::time::Instant;
@@ -24,6 +24,7 @@ pub fn install_compute_and_leave(namespace: &Namespace) -> anyhow::Result<()> {
     install_operator(namespace)?;
     let (release, seconds) = demo(namespace)?;
     release.verify(&release.compute("primes")?)?;
+    restarts_nobody(&release)?;
     let tested = namespace.helm(&["test", DEMO, "--timeout=240s"])?;
     // What its pod says goes to standard error; the pod fails unless the result is proved.
     ensure!(tested.contains("Succeeded"), "helm test said\n{tested}");
@@ -41,6 +42,26 @@ pub fn install_compute_and_leave(namespace: &Namespace) -> anyhow::Result<()> {
     let ours = definitions.lines().filter(|name| name.ends_with(".valo.network")).count();
     ensure!(ours == 6, "definitions:\n{definitions}");
     ensure!(seconds < READY_SECONDS, "Network Ready took {seconds} s");
+    Ok(())
+}
+
+/// An upgrade of the release and of the operator that asks nothing else of the nodes.
+fn restarts_nobody(release: &Release<'_>) -> anyhow::Result<()> {
+    let namespace = release.namespace;
+    let path = "{range .items[*]}{.metadata.name}={.metadata.uid} {end}";
+    let selector = format!("--selector=valo.network/network={}", release.name);
+    let pods = || namespace.kubectl(&["get", "pods", &selector, &format!("--output=jsonpath={path}")]);
+    let before = pods()?;
+    let keep = "--reset-then-reuse-values";
+    namespace.helm(&["upgrade", DEMO, &chart("valo-cluster"), keep, "--set", "labels.team=a"])?;
+    let operator = ["upgrade", "valo-operator", &chart("valo-operator"), "--namespace", SYSTEM, keep];
+    namespace.helm(&[&operator[..], &["--set", "podAnnotations.team=a", "--wait", "--timeout=120s"]].concat())?;
+    // The new operator has looked at everything when it has written what it saw last.
+    let height = || namespace.get(&format!("network/{DEMO}"), "{.status.height}");
+    let seen = height()?;
+    namespace.until("the new operator works", 30, || Ok(height()? != seen))?;
+    let after = pods()?;
+    ensure!(before == after, "pods were replaced: {before} and then {after}");
     Ok(())
 }
 

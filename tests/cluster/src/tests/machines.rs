@@ -135,6 +135,27 @@ pub fn a_machine_is_lost_and_comes_back(namespace: &Namespace) -> anyhow::Result
     release.verify(&release.compute("primes")?)
 }
 
+/// The volume of a validator is lost: under its old key it signs nothing until it is sure, and is a validator again.
+pub fn a_validator_loses_its_volume(namespace: &Namespace) -> anyhow::Result<()> {
+    install_operator(namespace)?;
+    let release = Release::install(namespace, "demo", &[])?;
+    release.ready(&["validators", "workers"])?;
+    let (pod, claim) = ("pod/demo-validators-2", "pvc/data-demo-validators-2");
+    let before = namespace.get(claim, "{.metadata.uid}")?;
+    namespace.kubectl(&["delete", claim, "--wait=false"])?;
+    namespace.kubectl(&["delete", pod])?;
+    namespace.until("there is another volume", 60, || {
+        let now = namespace.get(claim, "{.metadata.uid}")?;
+        Ok(!now.is_empty() && now != before)
+    })?;
+    release.scaled("validators", 4)?;
+    let said = namespace.kubectl(&["logs", "demo-validators-2"])?;
+    let waits = said.find("this folder is new").context("it did not see that its folder is new")?;
+    let votes = said.find("signed nothing above").with_context(|| format!("it never was sure:\n{said}"))?;
+    ensure!(waits < votes, "{said}");
+    release.verify(&release.compute("primes")?)
+}
+
 /// Somebody copies the key of a validator into another namespace, and runs a tier with it.
 pub fn a_copied_key_stays_down(namespace: &Namespace) -> anyhow::Result<()> {
     install_operator(namespace)?;
