@@ -16,13 +16,14 @@ use crate::{
     network::{CloseCode, Network, Protocol, from_endpoint_id},
     storage::Storage,
 };
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
 use iroh::{
     endpoint::Connection,
     protocol::{AcceptError, ProtocolHandler},
 };
 use std::{
     collections::BTreeMap,
+    future::pending,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -115,8 +116,10 @@ pub async fn find_out(
     }
     let others = tip.validators.validators().iter().map(|validator| validator.key).filter(|key| *key != network.key());
     let asking = join_all(others.map(|key| ask_again(&network, key, tell.clone())));
+    // A validator that is alone has nobody to ask, and decides all the same.
+    let asking = asking.then(|_| pending::<()>());
     tokio::select! {
-        _ = asking => {}
+        () = asking => {}
         () = decide(network.key(), &tip, &voting, told) => {}
         _ = head.wait_for(|tip| tip.height > Height(0)) => {}
     }
