@@ -75,9 +75,11 @@ impl Kind for Network {
             }
             // Those that leave are followed to the end.
             let found = steps.run("dereference", dereference::dereference(&context, &network)).await?;
-            let checked = validate::validate(&network, found)?;
-            let applied = apply::Applied::before(&network);
-            steps.run("status", status::report(&context, &network, &checked, &applied)).await?;
+            // What is wrong with the spec is no news any more.
+            if let Ok(checked) = validate::validate(&network, found) {
+                let applied = apply::Applied::before(&network);
+                steps.run("status", status::report(&context, &network, &checked, &applied)).await?;
+            }
             return Ok(Action::requeue(SOON));
         }
         let found = steps.run("dereference", dereference::dereference(&context, &network)).await?;

@@ -17,7 +17,7 @@ use crate::{
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
-use valo_crds::{NodeTier, Role};
+use valo_crds::NodeTier;
 use valo_protocol::{
     Action, Grant, PublicKey, Timestamp,
     bytes::{BoundedString, BoundedVec},
@@ -165,7 +165,8 @@ async fn claimed(
     ordinal: i32,
     key: &PublicKey,
 ) -> Result<Option<(&'static str, String)>, Error> {
-    let (Role::Validator, Some(genesis)) = (tier.spec.role, &checked.genesis) else { return Ok(None) };
+    // Of every role: a node votes with the key of a validator, whatever its NodeTier calls it.
+    let Some(genesis) = &checked.genesis else { return Ok(None) };
     let wanted = key_reservation::build(tier, ordinal, genesis, key);
     Ok(match key_reservation::claim(context, &wanted).await? {
         Claim::Ours => None,
@@ -267,7 +268,7 @@ fn told(step: Step, pod: &str) -> (&'static str, String) {
 
 /// Gives back the keys of pods that are proved absent.
 async fn release_gone(context: &Context, tier: &NodeTier, checked: &Checked, applied: &Applied) -> Result<(), Error> {
-    let (Role::Validator, Some(genesis)) = (tier.spec.role, &checked.genesis) else { return Ok(()) };
+    let Some(genesis) = &checked.genesis else { return Ok(()) };
     let may_go = checked.situation.chain_answers || checked.situation.abandon;
     for (ordinal, key) in applied.keys.iter().filter(|(ordinal, _)| **ordinal >= applied.plan.replicas) {
         let record = checked.chain.as_ref().and_then(|chain| chain.records.get(ordinal));

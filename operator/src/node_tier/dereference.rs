@@ -135,7 +135,7 @@ async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Re
             let key: PublicKey = keys::read(secret, keys::DATA_KEY)?.public();
             // The node of another pod is none of ours, though we have its key: it is neither drained nor moved.
             let own = key_reservation::build(tier, *ordinal, &genesis, &key);
-            if tier.spec.role == Role::Validator && key_reservation::is_foreign(context, &own).await? {
+            if key_reservation::is_foreign(context, &own).await? {
                 continue;
             }
             if let Some(record) = chain.node(key).await.map_err(ChainError::from)? {

@@ -205,8 +205,11 @@ fn is_abandoned(tier: &NodeTier, network: Option<&Network>) -> bool {
         None => true,
         Some(network) => network.metadata.deletion_timestamp.is_some() && network.spec.chain.is_some(),
     };
-    let never_ran =
-        network.is_some_and(|network| network.status.as_ref().is_none_or(|status| status.genesis_hash.is_none()));
+    // No node of it has answered ever: nothing was registered through them, and nothing can be taken back.
+    let never_ran = network.is_some_and(|network| {
+        let status = network.status.as_ref();
+        status.is_none_or(|status| status.genesis_hash.is_none() || status.height.is_none())
+    });
     tier.metadata.deletion_timestamp.is_some() && (said || with_chain || never_ran)
 }
 
@@ -417,6 +420,26 @@ mod tests {
             assert_eq!(told(network.clone(), service.clone()), outside);
             assert_eq!(told(network, json!({})), None, "not known yet");
         }
+    }
+
+    #[test]
+    fn nodes_of_a_network_that_never_answered_go_without_a_word() {
+        let tier: NodeTier = serde_json::from_value(json!({
+            "apiVersion": "valo.network/v1alpha1", "kind": "NodeTier",
+            "metadata": {"name": "v", "namespace": "valo", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"networkRef": {"name": "mine"}, "role": "worker", "tier": "small", "replicas": 1},
+        }))
+        .unwrap();
+        let network = |status: serde_json::Value| -> Network {
+            serde_json::from_value(json!({
+                "apiVersion": "valo.network/v1alpha1", "kind": "Network", "metadata": {"name": "mine"},
+                "spec": {"join": {"genesisHash": "ab".repeat(32), "seeds": [{"key": "cd".repeat(32)}]}}, "status": status,
+            }))
+            .unwrap()
+        };
+        let hash = "ab".repeat(32);
+        assert!(is_abandoned(&tier, Some(&network(json!({"genesisHash": hash})))), "its seeds never answered");
+        assert!(!is_abandoned(&tier, Some(&network(json!({"genesisHash": hash, "height": 7})))), "it drains");
     }
 
     #[test]

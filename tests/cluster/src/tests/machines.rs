@@ -176,6 +176,18 @@ pub fn a_copied_key_stays_down(namespace: &Namespace) -> anyhow::Result<()> {
     ensure!(why == "KeyReserved", "{why}");
     let pods = theirs.kubectl(&["get", "pods", "--output=name"])?;
     ensure!(pods.is_empty(), "{pods}");
+    // Nor as a node of another role, in the namespace of the first.
+    let labels = "{app.kubernetes.io/component: node-key, app.kubernetes.io/managed-by: valo-operator, app.kubernetes.io/name: valo, valo.network/network: demo, valo.network/node-tier: spy}";
+    namespace.apply(&format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: spy-0-node-key, labels: {labels}}}, data: {{key: {key}}}}}"
+    ))?;
+    namespace.apply("{apiVersion: valo.network/v1alpha1, kind: NodeTier, metadata: {name: spy}, spec: {networkRef: {name: demo}, role: full, replicas: 1}}")?;
+    namespace.wait("nodetier/spy", "condition=Degraded", 60)?;
+    let why = namespace.get("nodetier/spy", "{.status.conditions[?(@.type==\"Degraded\")].reason}")?;
+    ensure!(why == "KeyReserved", "{why}");
+    let spies = namespace.kubectl(&["get", "pods", "--selector=valo.network/node-tier=spy", "--output=name"])?;
+    ensure!(spies.is_empty(), "{spies}");
+    namespace.kubectl(&["delete", "nodetier/spy", "--timeout=60s"])?;
     // Nor is the node taken off the chain by whoever has its key.
     theirs.helm(&["uninstall", "mine"])?;
     theirs.until("it ends", 60, || Ok(theirs.kubectl(&["get", "nodetiers,networks", "--output=name"])?.is_empty()))?;
