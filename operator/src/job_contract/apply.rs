@@ -75,7 +75,8 @@ async fn submit(context: &Context, job: &JobContract, ready: Ready) -> Result<Ap
         return Ok(Applied::Waits(Waits::new("InsufficientFunds", message)));
     }
     for blob in plan.blobs.uploads() {
-        upload(&chain.client, blob).await.map_err(|source| Error::Upload { label: blob.label.clone(), source })?;
+        let failed = |source| Error::Upload { label: blob.label.clone(), source: Box::new(source) };
+        upload(&chain.client, blob).await.map_err(failed)?;
     }
     drop(folder);
     let hash = contract.hash();

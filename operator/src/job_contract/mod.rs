@@ -46,7 +46,7 @@ pub enum Error {
         label: String,
         /// Why not.
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// The Secret of the wallet holds no key.
     #[error("spec.walletRef")]

@@ -119,8 +119,9 @@ pub fn a_machine_is_lost_and_comes_back(namespace: &Namespace) -> anyhow::Result
     namespace.afterwards(move |namespace| namespace.cluster().restart(machine));
     namespace.wait(&format!("node/{machine}"), "condition=Ready=Unknown", 90)?;
     let alive = pods.split_whitespace().filter_map(|pod| pod.split_once('='));
-    let alive = alive.filter(|(name, at)| name.starts_with("demo-validators") && *at != machine).map(|(name, _)| name);
-    let alive = alive.last().context("no validator is alive")?;
+    let mut alive =
+        alive.filter(|(name, at)| name.starts_with("demo-validators") && *at != machine).map(|(name, _)| name);
+    let alive = alive.next().context("no validator is alive")?;
     let height = || -> anyhow::Result<u64> {
         let endpoint = ["valo", "--endpoint", "http://127.0.0.1:8080", "block", "list", "--limit", "1", "-o", "json"];
         let said = namespace.kubectl(&[&["exec", alive, "--"], &endpoint[..]].concat())?;
