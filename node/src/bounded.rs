@@ -1,7 +1,7 @@
 //! Files that a user names, read up to a bound: a device without end, or a file of another kind, is one line and
 //! does not fill the memory.
 
-use crate::cli::human;
+use crate::human;
 use std::{
     fs::File,
     io::{self, Read},

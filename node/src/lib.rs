@@ -7,6 +7,7 @@ pub mod chain;
 pub mod cli;
 mod clock;
 pub mod consensus;
+pub mod human;
 pub mod mempool;
 pub mod network;
 pub mod node;

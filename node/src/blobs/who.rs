@@ -10,16 +10,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use iroh::{
-    endpoint::Connection,
-    protocol::{AcceptError, ProtocolHandler},
-};
-
+use iroh::endpoint::Connection;
 use tokio::time::{Instant, timeout, timeout_at};
 use valo_protocol::{BlobHash, PublicKey};
 
 use super::{Blobs, Shared};
-use crate::network::{CloseCode, Protocol};
+use crate::network::{
+    Protocol,
+    questions::{self, Answers},
+};
 
 pub(super) const ALPN: &[u8] = b"valo/blobs-who/1";
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,8 +28,6 @@ const MOMENT: Duration = Duration::from_millis(150);
 const AT_ONCE: usize = 16;
 /// With so many providers, nobody else needs to be asked.
 const ENOUGH: usize = 4;
-/// A connection that asks nothing for this long is closed.
-const UNUSED: Duration = Duration::from_secs(120);
 
 impl Blobs {
     /// Which of the connected nodes say that they have a blob, the quickest first. After the first
@@ -70,10 +67,7 @@ impl Blobs {
 }
 
 async fn question(connection: &Connection, hash: &BlobHash) -> Option<u64> {
-    let (mut send, mut receive) = connection.open_bi().await.ok()?;
-    send.write_all(hash.as_bytes()).await.ok()?;
-    send.finish().ok()?;
-    let answer = receive.read_to_end(9).await.ok()?;
+    let answer = questions::ask(connection, hash.as_bytes(), 9).await?;
     match answer.split_first()? {
         (1, size) => Some(u64::from_le_bytes(size.try_into().ok()?)),
         _ => None,
@@ -81,30 +75,21 @@ async fn question(connection: &Connection, hash: &BlobHash) -> Option<u64> {
 }
 
 #[derive(Debug)]
-struct Handler(Arc<Shared>);
+struct Index(Arc<Shared>);
 
-impl Handler {
-    async fn answer(&self, connection: &Connection) -> Option<()> {
-        let (mut send, mut receive) = connection.accept_bi().await.ok()?;
-        let question = receive.read_to_end(32).await.ok()?;
+impl Answers for Index {
+    const MOST: usize = 32;
+    const UNUSED: Duration = Duration::from_secs(120);
+
+    async fn answer(&self, _: PublicKey, question: Vec<u8>) -> Option<Vec<u8>> {
         let hash = BlobHash(question.try_into().ok()?);
         let size = self.0.index(|index| index.get(&hash).map(|entry| entry.size));
         let mut answer = vec![u8::from(size.is_some())];
         answer.extend(size.unwrap_or(0).to_le_bytes());
-        send.write_all(&answer).await.ok()?;
-        send.finish().ok()
-    }
-}
-
-impl ProtocolHandler for Handler {
-    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
-        // One question after the other: an answer is a look into a map, so nobody waits long.
-        while let Ok(Some(())) = timeout(UNUSED, self.answer(&connection)).await {}
-        connection.close(CloseCode::Done.into(), b"unused");
-        Ok(())
+        Some(answer)
     }
 }
 
 pub(super) fn protocol(shared: &Arc<Shared>) -> Protocol {
-    Protocol { alpn: ALPN, handler: Box::new(Handler(shared.clone())) }
+    questions::protocol(ALPN, Index(shared.clone()))
 }

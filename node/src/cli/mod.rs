@@ -9,7 +9,6 @@ mod commands;
 mod context;
 pub mod contract;
 pub mod devnet;
-pub mod human;
 pub mod keys;
 mod lent;
 mod logs;
@@ -21,6 +20,7 @@ mod tests;
 
 use crate::{
     consensus::{StartError, signed::SignedError},
+    human,
     node::ConfigError,
     storage::StorageError,
 };

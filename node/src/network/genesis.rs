@@ -38,7 +38,7 @@ use super::{
     guests::{Pace, Rate, SAVED, TO_GUEST},
     key::from_endpoint_id,
 };
-use crate::cli::human;
+use crate::human;
 
 pub(crate) const ALPN: &[u8] = b"valo/genesis/1";
 /// What all guests together are sent of documents.

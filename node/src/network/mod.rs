@@ -35,6 +35,7 @@ mod key;
 mod members;
 mod metrics;
 mod pool;
+pub(crate) mod questions;
 mod standing;
 mod transport;
 

@@ -13,14 +13,13 @@ use crate::{
         Voting,
         newcomer::{Founding, Said, founding, is_quorum},
     },
-    network::{CloseCode, Network, Protocol, from_endpoint_id},
+    network::{
+        Network, Protocol,
+        questions::{self, Answers},
+    },
     storage::Storage,
 };
 use futures::{FutureExt, future::join_all};
-use iroh::{
-    endpoint::Connection,
-    protocol::{AcceptError, ProtocolHandler},
-};
 use std::{
     collections::BTreeMap,
     future::pending,
@@ -37,8 +36,6 @@ use valo_protocol::{
 
 const ALPN: &[u8] = b"valo/begun/1";
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection that asks nothing for this long is closed.
-const UNUSED: Duration = Duration::from_secs(60);
 /// Between two questions to the same validator.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How often it is decided anew when nobody says anything.
@@ -47,44 +44,32 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What others say, in answers and by asking.
 pub type Words = mpsc::Sender<(PublicKey, Said)>;
 
+/// What this node says, and to whom it tells what it hears.
 #[derive(Debug)]
-struct Handler(Storage, Words);
+struct Begun(Storage, Words);
 
-impl Handler {
-    async fn answer(&self, connection: &Connection) -> Option<()> {
-        let (mut send, mut receive) = connection.accept_bi().await.ok()?;
-        receive.read_to_end(0).await.ok()?;
+impl Answers for Begun {
+    const MOST: usize = 0;
+    const UNUSED: Duration = Duration::from_secs(60);
+
+    async fn answer(&self, asker: PublicKey, _: Vec<u8>) -> Option<Vec<u8>> {
         // Heard before it is answered: whoever begins has asked all the others, so none of them is left behind. Later nobody
         // listens any more.
-        let _ = self.1.try_send((from_endpoint_id(connection.remote_id()), Said::NoBlock));
+        let _ = self.1.try_send((asker, Said::NoBlock));
         let storage = self.0.clone();
         let begun = tokio::task::spawn_blocking(move || BlockStore::earliest(&storage)).await.ok()?.ok()?.is_some();
-        send.write_all(&encode(&begun)).await.ok()?;
-        send.finish().ok()
-    }
-}
-
-impl ProtocolHandler for Handler {
-    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
-        while let Ok(Some(())) = timeout(UNUSED, self.answer(&connection)).await {}
-        connection.close(CloseCode::Done.into(), b"unused");
-        Ok(())
+        Some(encode(&begun))
     }
 }
 
 /// Says to others whether this node has a block.
 pub fn protocol(storage: Storage, words: Words) -> Protocol {
-    Protocol { alpn: ALPN, handler: Box::new(Handler(storage, words)) }
+    questions::protocol(ALPN, Begun(storage, words))
 }
 
 async fn ask(network: &Network, key: PublicKey) -> Option<Said> {
     let connection = timeout(TIMEOUT, network.connection(key, ALPN)).await.ok()?.ok()?;
-    let question = async {
-        let (mut send, mut receive) = connection.open_bi().await.ok()?;
-        send.finish().ok()?;
-        receive.read_to_end(1).await.ok()
-    };
-    let answer = timeout(TIMEOUT, question).await.ok().flatten();
+    let answer = timeout(TIMEOUT, questions::ask(&connection, &[], 1)).await.ok().flatten();
     let begun = answer.and_then(|answer| decode::<bool>("answer", &answer).ok());
     if begun.is_none() {
         network.forget(key, ALPN, &connection).await;

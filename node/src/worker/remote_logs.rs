@@ -6,10 +6,9 @@
 //! ```
 
 use super::logs::{Logs, RunLog};
-use crate::network::{CloseCode, Network, Protocol};
-use iroh::{
-    endpoint::Connection,
-    protocol::{AcceptError, ProtocolHandler},
+use crate::network::{
+    Network, Protocol,
+    questions::{self, Answers},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -21,50 +20,34 @@ use valo_protocol::{
 
 const ALPN: &[u8] = b"valo/logs/1";
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that asks nothing for this long is closed.
-const UNUSED: Duration = Duration::from_secs(60);
-const MAX_QUESTION: usize = 64;
 const MAX_ANSWER: usize = 512 << 10;
 
 /// The log of a shard from the node that ran it; none when that node has none or does not answer.
 pub async fn ask(network: &Network, node: PublicKey, shard: ShardKey) -> Option<RunLog> {
     let connection = timeout(TIMEOUT, network.connection(node, ALPN)).await.ok()?.ok()?;
-    let question = async {
-        let (mut send, mut receive) = connection.open_bi().await.ok()?;
-        send.write_all(&encode(&shard)).await.ok()?;
-        send.finish().ok()?;
-        receive.read_to_end(MAX_ANSWER).await.ok()
-    };
-    let answer = timeout(TIMEOUT, question).await.ok()??;
+    let question = encode(&shard);
+    let answer = timeout(TIMEOUT, questions::ask(&connection, &question, MAX_ANSWER)).await.ok()??;
     decode::<Option<RunLog>>("log", &answer).ok().flatten()
 }
 
 #[derive(Debug)]
-struct Handler(Logs);
+struct Answering(Logs);
 
-impl Handler {
-    async fn answer(&self, connection: &Connection) -> Option<()> {
-        let (mut send, mut receive) = connection.accept_bi().await.ok()?;
-        let question = receive.read_to_end(MAX_QUESTION).await.ok()?;
+impl Answers for Answering {
+    const MOST: usize = 64;
+    const UNUSED: Duration = Duration::from_secs(60);
+
+    async fn answer(&self, _: PublicKey, question: Vec<u8>) -> Option<Vec<u8>> {
         let shard: ShardKey = decode("shard", &question).ok()?;
         let logs = self.0.clone();
         let log = tokio::task::spawn_blocking(move || logs.read(shard)).await.ok()?.ok().flatten();
-        send.write_all(&encode(&log)).await.ok()?;
-        send.finish().ok()
-    }
-}
-
-impl ProtocolHandler for Handler {
-    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
-        while let Ok(Some(())) = timeout(UNUSED, self.answer(&connection)).await {}
-        connection.close(CloseCode::Done.into(), b"unused");
-        Ok(())
+        Some(encode(&log))
     }
 }
 
 /// Serves the logs of this node.
 pub fn protocol(logs: Logs) -> Protocol {
-    Protocol { alpn: ALPN, handler: Box::new(Handler(logs)) }
+    questions::protocol(ALPN, Answering(logs))
 }
 
 #[cfg(test)]
@@ -89,7 +72,7 @@ mod tests {
             answer in valo_mutation::damaged(answers()),
         ) {
             if let Ok(shard) = decode::<ShardKey>("shard", &question) {
-                prop_assert!(question.len() <= MAX_QUESTION);
+                prop_assert!(question.len() <= Answering::MOST);
                 prop_assert_eq!(encode(&shard), question);
             }
             if let Ok(log) = decode::<Option<RunLog>>("log", &answer) {

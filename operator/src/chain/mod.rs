@@ -113,6 +113,12 @@ impl Context {
 }
 
 impl Chain {
+    /// Why the node is not caught up, if it is not. No other of this cluster is then: those that are ready are asked first.
+    pub fn behind(&self) -> Option<String> {
+        let node = &self.status.node;
+        (!node.ready).then(|| node.not_ready.clone().unwrap_or_else(|| "it is behind".to_owned()))
+    }
+
     /// All registered nodes of an owner.
     pub async fn nodes_of(&self, owner: AccountNumber) -> Result<Vec<Node>, ClientError> {
         let mut nodes = Vec::new();

@@ -84,13 +84,10 @@ fn readiness(checked: &Checked) -> (bool, &'static str, String) {
             let why = checked.silent.clone().unwrap_or_else(|| "the nodes start".to_owned());
             (false, "ChainUnreachable", why)
         }
-        Some(chain) if chain.status.node.ready => {
-            (true, "FollowsChain", "nodes of this cluster follow the chain".to_owned())
-        }
-        Some(chain) => {
-            let why = chain.status.node.not_ready.clone().unwrap_or_else(|| "it is behind".to_owned());
-            (false, "NotCaughtUp", format!("no node of this cluster is caught up: {why}"))
-        }
+        Some(chain) => match chain.behind() {
+            None => (true, "FollowsChain", "nodes of this cluster follow the chain".to_owned()),
+            Some(why) => (false, "NotCaughtUp", format!("no node of this cluster is caught up: {why}")),
+        },
     }
 }
 

@@ -61,15 +61,13 @@ fn readiness(wallet: &Wallet, checked: &Checked) -> (bool, &'static str, String)
     }
     match (&checked.account, &checked.chain) {
         (Some(account), _) => (true, "AccountOpen", format!("account {} is on the chain", account.number)),
-        (None, Some(chain)) if !chain.status.node.ready => {
-            let why = chain.status.node.not_ready.clone().unwrap_or_else(|| "it is behind".to_owned());
-            (
-                false,
-                "NotCaughtUp",
-                format!("no node of this cluster is caught up, and the account not known yet: {why}"),
-            )
-        }
-        (None, Some(_)) => (false, "NoAccount", "the chain has no account of this key yet: send VALO to it".to_owned()),
+        (None, Some(chain)) => match chain.behind() {
+            Some(why) => {
+                let why = format!("no node of this cluster is caught up, and the account not known yet: {why}");
+                (false, "NotCaughtUp", why)
+            }
+            None => (false, "NoAccount", "the chain has no account of this key yet: send VALO to it".to_owned()),
+        },
         (None, None) => {
             let why = checked.silent.clone().unwrap_or_else(|| format!("Network {network} has no genesis yet"));
             (false, "ChainUnreachable", why)
