@@ -13,7 +13,7 @@ step() { printf '\n== %s\n' "$*"; }
 step "build"
 cargo build --locked --workspace --all-targets
 step "unit, property, golden and snapshot tests, simulator, custom resources, operator"
-cargo test --locked --workspace --exclude valo-e2e
+cargo test --locked --workspace --exclude valo-e2e --no-fail-fast
 if [ -n "${VALO_LONG:-}" ]; then
   step "hundreds of random networks with faulty workers"
   cargo test --locked --workspace --lib hundreds_of_seeds -- --ignored
@@ -21,6 +21,6 @@ fi
 step "end to end: real processes"
 networks=()
 for file in tests/e2e/tests/*.rs; do networks+=(--test "$(basename "$file" .rs)"); done
-cargo test --locked --workspace "${networks[@]}"
+cargo test --locked --workspace --no-fail-fast "${networks[@]}"
 step "examples: the committed WebAssembly is what the sources give"
 make --no-print-directory -C examples check

@@ -27,6 +27,7 @@ use malachitebft_app_channel::{
 use malachitebft_codec::Codec as _;
 use malachitebft_config::{ConsensusConfig, DiscoveryConfig, P2pConfig, PubSubProtocol, ValuePayload, ValueSyncConfig};
 use std::{
+    fs::File,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -121,6 +122,8 @@ pub struct Consensus {
     keeper: AbortHandle,
     watcher: AbortHandle,
     voting: Voting,
+    /// File of the write-ahead log of votes.
+    log: PathBuf,
     /// Ends when it cannot be written what may be signed.
     unwritten: watch::Receiver<Option<String>>,
     stop: oneshot::Sender<()>,
@@ -194,6 +197,10 @@ impl Consensus {
         self.engine.get_cell().stop_children_and_wait(None, patience).await;
         let _ = self.engine.stop_and_wait(None, patience).await;
         let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+        // The log has a thread of its own, which nobody joins: it lets go of the file a moment after its actor has ended,
+        // and who starts again at once would find it locked.
+        let closed = tokio::task::spawn_blocking(move || File::options().write(true).open(self.log)?.lock());
+        let _ = tokio::time::timeout(Duration::from_secs(5), closed).await;
     }
 }
 
@@ -347,6 +354,7 @@ pub async fn start<S: Store + Send + 'static>(
         keeper,
         watcher,
         voting,
+        log: config.log,
         unwritten,
         stop,
         ended,
