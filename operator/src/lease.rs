@@ -3,7 +3,7 @@
 //! An operator that is killed is replaced before chain and cluster would have to agree again: its own container takes the
 //! lease back at once, for the name of its pod is in it; another replica takes it over after at most [`Timing::worst`].
 //! One that is told to stop gives it up when its passes are finished, or after [`FINISH`]: passes can be broken off
-//! anywhere, as by a kill. One that loses it drops its work and ends.
+//! anywhere, as by a kill. One that loses it drops its work, and stands for election again.
 
 use futures::future::{BoxFuture, Shared};
 use k8s_controller::LeaderElection;
@@ -44,7 +44,7 @@ pub struct Timing {
 
 /// What the operator keeps to.
 pub const TIMING: Timing =
-    Timing { duration: Duration::from_secs(4), deadline: Duration::from_secs(3), retry: Duration::from_secs(1) };
+    Timing { duration: Duration::from_secs(5), deadline: Duration::from_secs(4), retry: Duration::from_secs(1) };
 
 impl Timing {
     /// The longest time from the death of a holder to the next one: seen just before a look at the latest, then unchanged

@@ -1,14 +1,15 @@
 //! The operator as a whole: it serves health and metrics, waits for the lease, and runs all controllers while it has it.
 //!
-//! When the lease is lost everything is dropped at once and the process ends with an error: Kubernetes starts it anew,
-//! and nothing that was begun under the old lease goes on under the new one. On SIGTERM passes under way are finished,
-//! for at most [`FINISH`], and the lease is handed over (see [`crate::lease`]).
+//! When the lease is lost everything is dropped at once, with all that was read or begun under it, and the operator stands
+//! for election again: to end instead would make Kubernetes wait ever longer before it starts this anew, on a cluster
+//! that is merely busy. On SIGTERM passes under way are finished, for at most [`FINISH`], and the lease is handed over
+//! (see [`crate::lease`]).
 
 use crate::{
     arguments::{Arguments, LogFormat},
     context::{Context, Settings},
     controller::{self, Guarded, SOON},
-    lease::{self, End, FINISH, TIMING},
+    lease::{self, End, FINISH, Lost, TIMING, Timing},
     metrics::Metrics,
     names::{COMPONENT, MANAGED_BY, MANAGER, NODE_TIER},
     server::{self, Health},
@@ -43,37 +44,36 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("cannot find the cluster")?;
     let listen = arguments.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let result = work(arguments, client, listener, end).await;
+    let result = work(arguments, client, listener, TIMING, end).await;
     tracing::info!("stopped");
     result
 }
 
-/// Serves, waits for the lease and works.
-async fn work(arguments: Arguments, client: Client, listener: TcpListener, end: End) -> anyhow::Result<()> {
+/// Serves, waits for the lease and works, as often as it is elected.
+async fn work(
+    arguments: Arguments,
+    client: Client,
+    listener: TcpListener,
+    timing: Timing,
+    end: End,
+) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let health = Health::new(metrics.clone());
     // It answers until the process ends: one that finishes its passes is alive.
     let server = server::serve(listener, health.clone());
-    let lead = async {
-        tokio::select! {
-            () = reached(&client) => {}
-            () = end.clone() => return Ok(()),
-        }
-        health.set_ready(true);
-        let settings = Settings { node_image: arguments.node_image.clone(), namespace: arguments.namespace.clone() };
-        let context = Arc::new(Context::new(client.clone(), settings, metrics.clone(), &arguments.identity));
-        let election = lease::election(client, &arguments.namespace, &arguments.identity, TIMING);
-        let led = {
-            let (leader, end) = (metrics.leader.clone(), end.clone());
-            async move {
-                leader.set(1);
-                controllers(context, arguments.watch_namespace.as_deref(), end).await;
+    let terms = async {
+        loop {
+            tokio::select! {
+                () = reached(&client) => {}
+                () = end.clone() => return Ok(()),
             }
-        };
-        // Boxed: a type of this depth, nested again, takes the compiler minutes.
-        let led = lease::lead(&election, end.clone(), FINISH, led.boxed_local()).await;
-        metrics.leader.set(0);
-        Ok(led?)
+            health.set_ready(true);
+            // Boxed: a type of this depth, nested again, takes the compiler minutes.
+            match term(&arguments, &client, &metrics, timing, end.clone()).boxed_local().await {
+                Ok(()) => return Ok(()),
+                Err(lost) => tracing::warn!("{lost}"),
+            }
+        }
     };
     let unready = async {
         end.clone().await;
@@ -81,10 +81,27 @@ async fn work(arguments: Arguments, client: Client, listener: TcpListener, end: 
         std::future::pending().await
     };
     tokio::select! {
-        result = lead => result,
+        result = terms => result,
         served = server => served,
         never = unready => never,
     }
+}
+
+/// Waits for the lease and works until it is lost, or until the end. Nothing is kept from an earlier term.
+async fn term(arguments: &Arguments, client: &Client, metrics: &Metrics, timing: Timing, end: End) -> Result<(), Lost> {
+    let settings = Settings { node_image: arguments.node_image.clone(), namespace: arguments.namespace.clone() };
+    let context = Arc::new(Context::new(client.clone(), settings, metrics.clone(), &arguments.identity));
+    let election = lease::election(client.clone(), &arguments.namespace, &arguments.identity, timing);
+    let led = {
+        let end = end.clone();
+        async move {
+            metrics.leader.set(1);
+            controllers(context, arguments.watch_namespace.as_deref(), end).await;
+        }
+    };
+    let led = lease::lead(&election, end, FINISH, led).await;
+    metrics.leader.set(0);
+    led
 }
 
 /// Waits until the API server answers. To end instead would make Kubernetes wait ever longer before it starts this anew.
@@ -215,6 +232,7 @@ mod tests {
     use crate::testing::ApiServer;
     use clap::Parser;
     use futures::future::BoxFuture;
+    use k8s_openapi::api::coordination::v1::Lease;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
@@ -239,7 +257,7 @@ mod tests {
         let (stop, told) = oneshot::channel::<()>();
         let told: BoxFuture<'static, ()> = told.map(drop).boxed();
         let arguments = Arguments::parse_from(["valo-operator", "--identity", "a", "--namespace", "valo-system"]);
-        let running = work(arguments, server.client(), listener, told.shared());
+        let running = work(arguments, server.client(), listener, TIMING, told.shared());
         let (ended, ()) = tokio::join!(running, led(&server, at, stop));
         ended.unwrap();
         assert_eq!(holder(&server), None);
@@ -265,5 +283,35 @@ mod tests {
         server.until("a key", |server| server.get("secrets", "valo", "alice")).await;
         server.until("a status", |server| server.get("wallets", "valo", "alice")?.get("status").cloned()).await;
         stop.send(()).unwrap();
+    }
+    #[tokio::test]
+    async fn one_that_lost_the_lease_stands_again_and_starts_from_nothing() {
+        let server = ApiServer::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (stop, told) = oneshot::channel::<()>();
+        let told: BoxFuture<'static, ()> = told.map(drop).boxed();
+        let arguments = Arguments::parse_from(["valo-operator", "--identity", "a", "--namespace", "valo-system"]);
+        let quick = Timing {
+            duration: Duration::from_secs(1),
+            deadline: Duration::from_millis(800),
+            retry: Duration::from_millis(100),
+        };
+        let running = work(arguments, server.client(), listener, quick, told.shared());
+        let looking = async {
+            for name in ["alice", "bob", "carol"] {
+                server.until("a leader", |server| holder(server).filter(|holder| holder == "a")).await;
+                server.put_as::<Wallet>(serde_json::json!({
+                    "metadata": {"name": name, "namespace": "valo"}, "spec": {"networkRef": {"name": "demo"}},
+                }));
+                server.until("a status", |server| server.get("wallets", "valo", name)?.get("status").cloned()).await;
+                // Another one has it, and dies.
+                let mut lease: Lease = server.read("valo-system", lease::LEASE).unwrap();
+                lease.spec.as_mut().unwrap().holder_identity = Some("b".to_owned());
+                server.put_object(&lease);
+            }
+            stop.send(()).unwrap();
+        };
+        let (ended, ()) = tokio::join!(running, looking);
+        ended.unwrap();
     }
 }
