@@ -7,6 +7,9 @@ if [ -n "${VALO_LONG:-}" ]; then
   export PROPTEST_CASES="${PROPTEST_CASES:-4096}" VALO_SIM_SECONDS="${VALO_SIM_SECONDS:-900}"
 fi
 
+# Clones may share what was built: tests find files by where they run, and so does insta.
+export INSTA_WORKSPACE_ROOT=$PWD
+
 step() { printf '\n== %s\n' "$*"; }
 
 # All with --workspace, so that every dependency compiles once: see features.sh.

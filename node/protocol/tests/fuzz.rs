@@ -48,7 +48,7 @@ fn made<T: BorshSerialize + BorshDeserialize>(name: &'static str, values: &[T]) 
 
 /// The hexadecimal texts of a vector file at a path, where `*` is every item of a list.
 fn vectors(file: &str, path: &str) -> Vec<Vec<u8>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(format!("{file}.json"));
+    let file = Path::new("tests/vectors").join(format!("{file}.json"));
     let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let mut found = vec![document];
     for part in path.split('/') {

@@ -95,7 +95,7 @@ fn the_samples_are_good() {
 #[test]
 fn the_examples_are_good_once_they_name_network_and_wallet() {
     for name in ["digits", "primes", "wordcount"] {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("job.yaml");
+        let file = Path::new("../../examples").join(name).join("job.yaml");
         let mut object = yaml(&std::fs::read_to_string(file).unwrap());
         assert_eq!(errors(&object).len(), 2, "networkRef and walletRef");
         object["spec"]["networkRef"] = json!({"name": "demo"});

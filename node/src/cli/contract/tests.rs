@@ -89,7 +89,7 @@ fn defaults_are_the_documented_ones() {
 
 #[test]
 fn the_examples_are_good() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let examples = Path::new("../examples");
     for (name, shards) in [("digits", vec![8, 8]), ("wordcount", vec![4, 1]), ("primes", vec![8])] {
         let opened = open(&examples.join(name).join("job.yaml")).unwrap();
         let plan = plan(&opened.document, &opened.folder, &BTreeMap::new()).unwrap();
@@ -289,7 +289,7 @@ fn a_file_that_is_no_text_is_refused() {
 
 /// The contracts of the examples, with their folders.
 fn examples() -> Vec<(String, PathBuf)> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let examples = Path::new("../examples");
     let example = |name: &str| {
         let folder = examples.join(name);
         (fs::read_to_string(folder.join("job.yaml")).unwrap(), folder)
