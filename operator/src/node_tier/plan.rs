@@ -42,6 +42,16 @@ pub struct Seen {
     pub record: Option<Record>,
     /// Whether the addresses on the chain are not those it is reached at.
     pub moved: bool,
+    /// Whether the Secret with its key is gone: it cannot start again.
+    pub is_lost: bool,
+}
+
+impl Seen {
+    /// Whether it does what it is for.
+    pub fn is_active(&self, role: Role) -> bool {
+        let on_chain = || self.record.as_ref().is_some_and(|record| record.state == NodeState::Active);
+        self.ready && (role == Role::Full || on_chain())
+    }
 }
 
 /// What the chain has of a node.
@@ -121,6 +131,8 @@ fn stay(situation: &Situation, ordinal: i32, seen: &Seen, plan: &mut Plan) {
     let wanted = situation.stake;
     let Some(record) = &seen.record else {
         match seen.ready {
+            // No stake goes behind what cannot start again.
+            _ if seen.is_lost => drop(plan.waits.insert(ordinal, "for its key".to_owned())),
             true => plan.steps.push((ordinal, Step::Register)),
             false => drop(plan.waits.insert(ordinal, "to catch up, before it registers".to_owned())),
         }

@@ -3,13 +3,13 @@
 use super::{
     Error,
     dereference::{Found, OnChain, wanted},
+    node_keys::NodeKeys,
     plan::{Record, Seen, Situation},
 };
 use crate::{
     addresses,
     chain::{is_ready, sum},
     context::Settings,
-    keys,
     names::{self, namespace_of},
 };
 use k8s_openapi::api::{
@@ -17,7 +17,10 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
 };
 use kube::ResourceExt;
-use std::{collections::BTreeMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 use valo_client::types::Node;
 use valo_crds::{AddressType, ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
 use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey, registry::NodeRole};
@@ -33,15 +36,15 @@ pub struct Checked {
     /// Hash of the genesis, once there is one.
     pub genesis: Option<GenesisHash>,
     /// Why there is none, if there is none.
-    pub waits: Option<String>,
+    pub waits: Option<Waits>,
     /// How the pods are run.
     pub pods: PodSettings,
-    /// The keys of nodes that have one, by ordinal.
-    pub keys: BTreeMap<i32, PublicKey>,
+    /// The keys of nodes.
+    pub keys: NodeKeys,
+    /// Nodes whose Secret lacks the label of the NodeTier.
+    pub mislabelled: BTreeSet<i32>,
     /// Keys to be put into Secrets, by ordinal.
     pub fresh: BTreeMap<i32, SecretKey>,
-    /// Nodes whose Secret is gone.
-    pub lost: Vec<i32>,
     /// What is planned from.
     pub situation: Situation,
     /// What the nodes are on the chain, if they are anything and it is known.
@@ -59,6 +62,25 @@ pub struct Checked {
     /// The StatefulSet as it is.
     pub stateful_set: Option<StatefulSet>,
 }
+
+impl Checked {
+    /// Whether the Network is there. Nothing is made before it is.
+    pub fn has_network(&self) -> bool {
+        self.waits.as_ref().is_none_or(|waits| waits.reason != NETWORK_MISSING)
+    }
+}
+
+/// What a NodeTier waits for before it can have pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// In one word.
+    pub reason: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+/// There is no such Network: nothing is made for it.
+pub const NETWORK_MISSING: &str = "NetworkMissing";
 
 /// How the pods of a NodeTier are run, as its Network says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,28 +127,35 @@ pub struct Power {
 pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Checked, Error> {
     check_resources(tier)?;
     let pods = pod_settings(tier, &found, settings);
-    let (keys, lost) = keys_of(tier, &found)?;
+    let keys = NodeKeys::of(tier, &found.secrets)?;
     let wanted = wanted(tier);
-    let fresh: BTreeMap<i32, SecretKey> =
-        found.fresh.into_iter().filter(|(ordinal, _)| *ordinal < wanted && !lost.contains(ordinal)).collect();
+    let has_none = |ordinal: &i32| *ordinal < wanted && !keys.lost.contains_key(ordinal) && found.network.is_some();
+    let fresh: BTreeMap<i32, SecretKey> = found.fresh.into_iter().filter(|(ordinal, _)| has_none(ordinal)).collect();
     let status = found.network.as_ref().and_then(|network| network.status.as_ref());
     let genesis = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
     let name = &tier.spec.network_ref.name;
     let waits = match (&found.network, genesis) {
-        (None, _) => Some(format!("spec.networkRef.name: there is no Network {name}")),
-        (Some(_), None) => Some(format!("Network {name} has no genesis yet")),
+        (None, _) => {
+            let message = format!("spec.networkRef.name: there is no Network {name}");
+            Some(Waits { reason: NETWORK_MISSING, message })
+        }
+        (Some(_), None) => {
+            Some(Waits { reason: "WaitingForNetwork", message: format!("Network {name} has no genesis yet") })
+        }
         (Some(_), Some(_)) => None,
     };
     let role = role(tier, found.chain.as_ref())?;
     let running = found.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
     let mut all: BTreeMap<i32, Seen> = BTreeMap::new();
-    let highest = keys.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1));
+    let known = keys.known();
+    let highest = known.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1));
     for ordinal in 0..highest.max(wanted).max(running) {
         let pod_name = names::pod(&tier.name_any(), ordinal);
         let pod = found.pods.iter().find(|pod| pod.name_any() == pod_name);
         let record = found.chain.as_ref().and_then(|chain| chain.records.get(&ordinal));
         let endpoints = endpoints_of(tier, &pods, &found.external, ordinal);
-        all.insert(ordinal, seen(&endpoints, pod, record));
+        let is_lost = keys.lost.contains_key(&ordinal);
+        all.insert(ordinal, Seen { is_lost, ..seen(&endpoints, pod, record) });
     }
     let situation = Situation {
         role: tier.spec.role,
@@ -137,15 +166,15 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         stake: stake(tier),
         nodes: all,
     };
-    let power = power(tier, &keys, found.chain.as_ref(), &found.siblings);
-    let Found { chain, silent, pods: seen_pods, stateful_set, external, .. } = found;
+    let power = power(tier, &known, found.chain.as_ref(), &found.siblings);
+    let Found { chain, silent, pods: seen_pods, stateful_set, external, mislabelled, .. } = found;
     Ok(Checked {
         genesis,
         waits,
         pods,
         keys,
+        mislabelled,
         fresh,
-        lost,
         situation,
         role,
         chain,
@@ -244,22 +273,8 @@ fn seen(endpoints: &Option<Vec<String>>, pod: Option<&Pod>, record: Option<&Node
             unbonding: sum(node.unbonding.iter().map(|part| part.amount)),
         }),
         moved: fit.is_some_and(|endpoints| record.is_some_and(|node| node.endpoints != *endpoints)),
+        is_lost: false,
     }
-}
-
-/// The keys that there are, and the nodes that had one and have none any more.
-fn keys_of(tier: &NodeTier, found: &Found) -> Result<(BTreeMap<i32, PublicKey>, Vec<i32>), Error> {
-    let mut keys_found = BTreeMap::new();
-    for (ordinal, secret) in &found.secrets {
-        keys_found.insert(*ordinal, keys::read(secret, keys::DATA_KEY)?.public());
-    }
-    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
-    let had = nodes
-        .iter()
-        .filter(|node| node.public_key.is_some())
-        .filter_map(|node| node.pod.strip_prefix(&tier.name_any())?.strip_prefix('-')?.parse::<i32>().ok());
-    let lost = had.filter(|ordinal| !keys_found.contains_key(ordinal)).collect();
-    Ok((keys_found, lost))
 }
 
 /// What the nodes are on the chain.

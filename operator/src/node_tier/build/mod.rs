@@ -65,7 +65,7 @@ pub fn build(tier: &NodeTier, checked: &Checked, settings: &Settings) -> Prepare
     let stateful_set = checked.genesis.map(|genesis| stateful_set::build(tier, &checked.pods, genesis, plan.replicas));
     Prepared {
         keys: keys.collect(),
-        wallets: wallet::build(tier, checked.situation.wanted),
+        wallets: wallet::build(tier, if checked.has_network() { checked.situation.wanted } else { 0 }),
         config: config_map::build(tier, &checked.pods),
         headless: services::headless(tier),
         service: services::client(tier),
