@@ -19,7 +19,7 @@ use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use valo_client::types::{Node, TierInfo, Validators};
 use valo_crds::{Network, NodeTier, Role, Wallet};
-use valo_protocol::{PublicKey, SecretKey};
+use valo_protocol::{Amount, PublicKey, SecretKey};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Found {
     pub fresh: BTreeMap<i32, SecretKey>,
     /// The wallets that own the nodes, by name.
     pub wallets: BTreeMap<String, Wallet>,
+    /// What the wallet that fills those can spend, if there is one and its key is known.
+    pub payer: Option<Amount>,
     /// What of the chain was read, if a node answers.
     pub chain: Option<OnChain>,
     /// Why none does.
@@ -162,6 +164,15 @@ async fn read_chain(
         }
     }
     let client = &chain.client;
+    let template = tier.spec.stake.as_ref().and_then(|stake| stake.wallet_template.as_ref());
+    if let Some(template) = template {
+        let payer: Option<Wallet> = context.cluster.get(&namespace, &template.fund_from).await?;
+        let key: Option<PublicKey> = payer.and_then(|payer| payer.status?.public_key?.parse().ok());
+        if let Some(key) = key {
+            let account = crate::chain::found(client.account(key).await).map_err(ChainError::from)?;
+            found.payer = Some(account.map_or(Amount::ZERO, |account| account.balance));
+        }
+    }
     found.chain = Some(OnChain {
         records,
         signers: tokio::sync::Mutex::new(signers),

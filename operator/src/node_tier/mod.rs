@@ -6,6 +6,7 @@
 mod apply;
 mod build;
 mod dereference;
+pub mod funds;
 mod node_keys;
 pub mod plan;
 pub mod power;

@@ -157,6 +157,13 @@ fn troubles(tier: &NodeTier, checked: &Checked, applied: &Applied) -> Vec<Troubl
         let holds_up = if hindrance.passes() { Vec::new() } else { vec![hindrance.ordinal] };
         add(hindrance.reason, message, holds_up, hindrance.is_told);
     }
+    if !applied.plan.unpaid.is_empty() {
+        let unpaid: Vec<i32> = applied.plan.unpaid.keys().copied().collect();
+        let missing = sum(applied.plan.unpaid.values().copied());
+        let nodes = if unpaid.len() == 1 { "1 node".to_owned() } else { format!("{} nodes", unpaid.len()) };
+        let message = format!("needs {missing} VALO more for {nodes}: send it to Wallet {}", payer(tier));
+        add("InsufficientFunds", message, unpaid, false);
+    }
     let records = checked.chain.iter().flat_map(|chain| &chain.records);
     let jailed: Vec<i32> =
         records.filter(|(_, record)| record.state == NodeState::Jailed).map(|(ordinal, _)| *ordinal).collect();
@@ -171,6 +178,13 @@ fn troubles(tier: &NodeTier, checked: &Checked, applied: &Applied) -> Vec<Troubl
         add("KeyMislabelled", message, Vec::new(), false);
     }
     all
+}
+
+/// The wallet from which nodes are paid in the end.
+fn payer(tier: &NodeTier) -> String {
+    let stake = tier.spec.stake.as_ref();
+    let template = stake.and_then(|stake| stake.wallet_template.as_ref());
+    template.map(|template| template.fund_from.clone()).or_else(|| wallet_of(tier, 0)).unwrap_or_default()
 }
 
 /// How far the nodes are.
@@ -322,9 +336,7 @@ fn progress(
     };
     let moves = starts.any(|ordinal| missing(&ordinal));
     match troubles.iter().find(|trouble| !trouble.holds_up.is_empty()) {
-        Some(trouble) if !moves => {
-            (false, trouble.reason, format!("{counts}: {}", trouble.message))
-        }
+        Some(trouble) if !moves => (false, trouble.reason, format!("{counts}: {}", trouble.message)),
         _ => (true, "ScalingUp", told),
     }
 }

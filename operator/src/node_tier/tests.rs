@@ -225,3 +225,28 @@ async fn what_is_missing_is_named_by_what_somebody_has_to_mend() {
     }
     assert_eq!(place.told("Jailed"), 1);
 }
+
+#[tokio::test]
+async fn only_nodes_that_are_paid_for_are_begun() {
+    let place = place(5).await;
+    place.peer.with(|told| told.balance = "20".to_owned());
+    place.pass().await;
+    assert_eq!(place.server.all("secrets").len(), 1 + 1, "the wallet and the first node");
+    assert_eq!(place.server.get("statefulsets", "valo", "workers").unwrap()["spec"]["replicas"], 1);
+    let missing = "0 of 5 nodes are active: needs 480.1 VALO more for 5 nodes: send it to Wallet alice";
+    for _ in 0..2 {
+        place.pass().await;
+        assert_eq!(place.says("Ready"), ["False", "InsufficientFunds", missing]);
+        assert_eq!(place.says("Progressing")[..2], ["False", "InsufficientFunds"]);
+    }
+    assert_eq!(place.told("InsufficientFunds"), 1);
+    place.peer.with(|told| told.balance = "350".to_owned());
+    place.pass().await;
+    assert_eq!(place.server.get("statefulsets", "valo", "workers").unwrap()["spec"]["replicas"], 3);
+    assert_eq!(place.server.all("secrets").len(), 1 + 3);
+    assert_eq!(place.says("Progressing")[..2], ["True", "ScalingUp"]);
+    place.peer.with(|told| told.balance = "1000".to_owned());
+    place.pass().await;
+    assert_eq!(place.server.all("secrets").len(), 1 + 5);
+    assert_eq!(place.says("Degraded")[..2], ["False", "AllWell"]);
+}

@@ -2,7 +2,8 @@
 
 use super::{
     Error,
-    dereference::{Found, OnChain, wanted},
+    dereference::{Found, OnChain, wallet_of, wanted},
+    funds::Funds,
     node_keys::NodeKeys,
     plan::{Record, Seen, Situation},
 };
@@ -124,13 +125,14 @@ pub struct Power {
 }
 
 /// Checks a NodeTier.
-pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Checked, Error> {
+pub fn validate(tier: &NodeTier, mut found: Found, settings: &Settings) -> Result<Checked, Error> {
     check_resources(tier)?;
     let pods = pod_settings(tier, &found, settings);
     let keys = NodeKeys::of(tier, &found.secrets)?;
     let wanted = wanted(tier);
     let has_none = |ordinal: &i32| *ordinal < wanted && !keys.lost.contains_key(ordinal) && found.network.is_some();
-    let fresh: BTreeMap<i32, SecretKey> = found.fresh.into_iter().filter(|(ordinal, _)| has_none(ordinal)).collect();
+    let fresh: BTreeMap<i32, SecretKey> =
+        std::mem::take(&mut found.fresh).into_iter().filter(|(ordinal, _)| has_none(ordinal)).collect();
     let status = found.network.as_ref().and_then(|network| network.status.as_ref());
     let genesis = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
     let name = &tier.spec.network_ref.name;
@@ -164,6 +166,8 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         chain_answers: found.chain.is_some() && !is_outdated(tier, found.chain.as_ref()),
         abandon: is_abandoned(tier, found.network.as_ref()),
         stake: stake(tier),
+        begun: begun(tier, found.network.as_ref()),
+        funds: funds(tier, &mut found, wanted),
         nodes: all,
     };
     let power = power(tier, &known, found.chain.as_ref(), &found.siblings);
@@ -217,6 +221,33 @@ fn is_outdated(tier: &NodeTier, chain: Option<&OnChain>) -> bool {
     let ordinal = |pod: &str| pod.strip_prefix(&tier.name_any())?.strip_prefix('-')?.parse::<i32>().ok();
     let mut ordinals = registered.filter_map(|node| ordinal(&node.pod));
     ordinals.any(|ordinal| !chain.records.contains_key(&ordinal))
+}
+
+/// How many nodes were paid for before anybody asks the chain: those of its genesis, and those that are known to have been
+/// registered.
+fn begun(tier: &NodeTier, network: Option<&Network>) -> i32 {
+    let name = tier.name_any();
+    let chain = network.and_then(|network| network.spec.chain.as_ref());
+    let groups = chain.into_iter().flat_map(|chain| &chain.validators);
+    let of_genesis =
+        groups.filter(|group| group.node_tier.as_ref() == Some(&name)).map(|group| group.count.unwrap_or(1));
+    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+    let registered = nodes.iter().filter(|node| node.state.is_some());
+    let ordinals = registered.filter_map(|node| node.pod.strip_prefix(&name)?.strip_prefix('-')?.parse::<i32>().ok());
+    of_genesis.chain(ordinals.map(|ordinal| ordinal.saturating_add(1))).max().unwrap_or(0)
+}
+
+/// What new nodes are paid from. A node that is behind does not know what wallets have.
+fn funds(tier: &NodeTier, found: &mut Found, wanted: i32) -> Option<Funds> {
+    let chain = found.chain.as_mut().filter(|chain| chain.chain.status.node.ready)?;
+    let signers = chain.signers.get_mut();
+    let balance = |name: Option<String>| signers.get(&name?).map(|signer| signer.account.balance);
+    let stake = tier.spec.stake.as_ref()?;
+    let Some(template) = &stake.wallet_template else {
+        return Some(Funds::One(balance(wallet_of(tier, 0)).unwrap_or_default()));
+    };
+    let own = (0..wanted).filter_map(|ordinal| Some((ordinal, balance(wallet_of(tier, ordinal))?)));
+    Some(Funds::Each { own: own.collect(), payer: found.payer?, amount: template.amount.0 })
 }
 
 /// What is bonded for each node.
