@@ -111,7 +111,7 @@ pub struct JobContractStatus {
     /// Where it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<JobPhase>,
-    /// Why it failed or was rejected.
+    /// Why it stands where it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<JobReason>,
     /// The same in words.
@@ -155,7 +155,7 @@ pub struct JobContractStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum JobPhase {
-    /// Not on the chain yet: its files are uploaded, or its wallet has too little.
+    /// Not on the chain yet: the reason says what it waits for.
     Pending,
     /// Its budget is in escrow.
     Funded,
@@ -173,9 +173,41 @@ pub enum JobPhase {
     Rejected,
 }
 
-/// Why a job has no result.
+/// Why a job stands where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum JobReason {
+    /// There is no such Network.
+    NetworkMissing,
+    /// The Network has no genesis yet.
+    WaitingForNetwork,
+    /// No node answers.
+    ChainUnreachable,
+    /// The wallet, its key or its account is not there yet.
+    WalletNotReady,
+    /// Another transaction of the wallet is under way.
+    WalletBusy,
+    /// A file that it names is in no ConfigMap, or a blob is not on the network.
+    MissingInput,
+    /// The chain has too few workers for it.
+    TooFewWorkers,
+    /// The wallet cannot pay the budget.
+    InsufficientFunds,
+    /// Its files are uploaded, and it is submitted.
+    Submitting,
+    /// The API server did not do something: the message says what.
+    ClusterError,
+    /// The Secret of the wallet holds no key.
+    KeyMalformed,
+    /// The operator could not lay out its files.
+    FilesUnreadable,
+    /// The chain refused another transaction for it: the message says why.
+    ChainRefused,
+    /// Its shards are being placed or worked on.
+    UnderWay,
+    /// All results are there; they can be disputed.
+    Disputable,
+    /// All results are there for good.
+    Final,
     /// A shard failed.
     ShardFailed,
     /// The deadline passed.
@@ -186,12 +218,69 @@ pub enum JobReason {
     Cancelled,
     /// The contract cannot be: the message names the field.
     Invalid,
-    /// A file that it names is in no ConfigMap, or a blob is not on the network.
-    MissingInput,
-    /// The wallet cannot pay the budget.
-    InsufficientFunds,
     /// The chain refused the transaction: the message says why.
     Refused,
+}
+
+impl JobReason {
+    /// All of them.
+    pub const ALL: [Self; 22] = [
+        Self::NetworkMissing,
+        Self::WaitingForNetwork,
+        Self::ChainUnreachable,
+        Self::WalletNotReady,
+        Self::WalletBusy,
+        Self::MissingInput,
+        Self::TooFewWorkers,
+        Self::InsufficientFunds,
+        Self::Submitting,
+        Self::ClusterError,
+        Self::KeyMalformed,
+        Self::FilesUnreadable,
+        Self::ChainRefused,
+        Self::UnderWay,
+        Self::Disputable,
+        Self::Final,
+        Self::ShardFailed,
+        Self::DeadlinePassed,
+        Self::BudgetExhausted,
+        Self::Cancelled,
+        Self::Invalid,
+        Self::Refused,
+    ];
+
+    /// The word by which programs know it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NetworkMissing => "NetworkMissing",
+            Self::WaitingForNetwork => "WaitingForNetwork",
+            Self::ChainUnreachable => "ChainUnreachable",
+            Self::WalletNotReady => "WalletNotReady",
+            Self::WalletBusy => "WalletBusy",
+            Self::MissingInput => "MissingInput",
+            Self::TooFewWorkers => "TooFewWorkers",
+            Self::InsufficientFunds => "InsufficientFunds",
+            Self::Submitting => "Submitting",
+            Self::ClusterError => "ClusterError",
+            Self::KeyMalformed => "KeyMalformed",
+            Self::FilesUnreadable => "FilesUnreadable",
+            Self::ChainRefused => "ChainRefused",
+            Self::UnderWay => "UnderWay",
+            Self::Disputable => "Disputable",
+            Self::Final => "Final",
+            Self::ShardFailed => "ShardFailed",
+            Self::DeadlinePassed => "DeadlinePassed",
+            Self::BudgetExhausted => "BudgetExhausted",
+            Self::Cancelled => "Cancelled",
+            Self::Invalid => "Invalid",
+            Self::Refused => "Refused",
+        }
+    }
+
+    /// The reason of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
 }
 
 /// How far a stage is.

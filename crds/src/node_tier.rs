@@ -251,8 +251,8 @@ pub struct NodeTierStatus {
     /// The nodes, one by one, in order of their ordinals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
-    /// `Ready`: as many nodes as asked for are active. `Progressing`: nodes come or go. `Degraded`: some node is not
-    /// what it should be; the message says which and why.
+    /// `Ready`: as many nodes as asked for are active, and their keys are there. `Progressing`: nodes come or go.
+    /// `Degraded`: something is wrong with a node; the message says with which, and what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,

@@ -57,6 +57,11 @@ pub fn holds(conditions: &[Condition], type_: &str) -> bool {
     conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
+/// Why a condition is as it is, in one word.
+pub fn reason_of<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a str> {
+    conditions.iter().find(|condition| condition.type_ == type_).map(|condition| condition.reason.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use kube::{
         predicates, reflector, watcher,
     },
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{
     error::Error as StdError,
     future::Future,
@@ -48,6 +48,14 @@ pub trait Kind: Object {
     const CONTROLLER: &'static str;
     /// Why a pass fails.
     type Problem: Problem;
+
+    /// Conditions besides `Ready` that do not hold either when a pass fails for a reason.
+    fn denies(_reason: &str) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What a failed pass says in the status besides the condition `Ready`.
+    fn failed(_status: &mut Map<String, Value>, _reason: &str, _message: &str) {}
 
     /// One pass.
     fn reconcile(
@@ -190,14 +198,17 @@ fn pause(context: &Context, id: String) -> Duration {
 /// Says in the condition `Ready` why a pass failed. The rest of the status stays as the last good pass wrote it.
 async fn not_ready<K: Kind>(context: &Context, object: &K, reason: &str, message: &str) {
     let whole = serde_json::to_value(object).unwrap_or_default();
-    let last = whole.get("status").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let last = whole.get("status").cloned().unwrap_or_else(|| Value::Object(Map::new()));
     let conditions: Vec<Condition> =
         last.get("conditions").cloned().and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default();
     let mut conditions = Conditions::from(&conditions, object.meta().generation, context.now());
-    conditions.set(READY, false, reason, message);
+    for type_ in [READY].iter().chain(K::denies(reason)) {
+        conditions.set(type_, false, reason, message);
+    }
     let mut status = last.clone();
     if let (Some(status), Ok(list)) = (status.as_object_mut(), serde_json::to_value(conditions.into_list())) {
         status.insert("conditions".to_owned(), list);
+        K::failed(status, reason, message);
     }
     if let Err(error) = context.cluster.apply_status(object, Some(&last), &status).await {
         tracing::warn!(error = %causes(&error), "the condition could not be written");

@@ -35,5 +35,7 @@ pub mod shard_group;
 #[cfg(test)]
 mod testing;
 pub mod wallet;
+#[cfg(test)]
+mod words;
 
 pub use context::Context;

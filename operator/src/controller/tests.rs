@@ -125,3 +125,27 @@ async fn failures_of_what_is_gone_are_forgotten() {
         done = tokio::time::timeout(Duration::from_secs(30), looking) => done.unwrap(),
     }
 }
+
+#[tokio::test]
+async fn a_contract_whose_passes_fail_shows_why() {
+    let server = ApiServer::start().await;
+    let context = testing::context(&server);
+    let _peer = testing::Peer::start(&context, &server).await;
+    let metadata = json!({"name": "demo", "namespace": "valo"});
+    let status = json!({"genesisHash": "00".repeat(32)});
+    server.put_as::<Network>(json!({"metadata": metadata, "spec": {}, "status": status}));
+    server.put_as::<Wallet>(json!({"metadata": metadata, "spec": {"networkRef": {"name": "demo"}}}));
+    server.put_as::<k8s_openapi::api::core::v1::Secret>(json!({"metadata": metadata}));
+    server.put_as::<JobContract>(json!({
+        "metadata": {"name": "count", "namespace": "valo"},
+        "spec": {
+            "networkRef": {"name": "demo"}, "walletRef": {"name": "demo"}, "budget": "5", "deadline": "10m",
+            "stages": [{"name": "one", "tier": "small", "wasm": {"module": "count.wasm"}}],
+        },
+    }));
+    let job: JobContract = server.read("valo", "count").unwrap();
+    pass::<JobContract>(Arc::new(DeserializeGuard(Ok(job))), context).await.unwrap_err();
+    let status = server.get("jobcontracts", "valo", "count").unwrap()["status"].clone();
+    assert_eq!((&status["phase"], &status["reason"]), (&json!("pending"), &json!("KeyMalformed")));
+    assert_eq!(server.condition("jobcontracts", "count", READY)[..2], ["False", "KeyMalformed"]);
+}

@@ -3,17 +3,19 @@
 use super::{
     Error,
     dereference::Waits,
+    status,
     validate::{Checked, Ready},
 };
 use crate::{
     Context,
     chain::SignerError,
+    conditions::{READY, reason_of},
     names::{FINALIZER, reference},
 };
 use kube::ResourceExt;
 use valo_client::types::Job;
 use valo_contract::resolve::{Blob, Contents, FieldError};
-use valo_crds::JobContract;
+use valo_crds::{JobContract, JobReason};
 use valo_protocol::{
     Action, Hash,
     job::JobId,
@@ -40,29 +42,32 @@ pub enum Applied {
     OnChain(Option<Box<Job>>),
 }
 
-/// Submits a contract that is to be submitted.
-pub async fn apply(context: &Context, job: &JobContract, checked: Checked) -> Result<Applied, Error> {
+/// Submits a contract that is to be submitted. Its status is then as it was written meanwhile.
+pub async fn apply(context: &Context, job: &mut JobContract, checked: Checked) -> Result<Applied, Error> {
     match checked {
         Checked::Waits(waits) => Ok(Applied::Waits(waits)),
         Checked::Wrong(wrong) => Ok(Applied::Wrong(wrong)),
         Checked::Submitted(found) => {
             if found.as_ref().is_some_and(|found| !found.phase.is_over()) {
-                context.cluster.set_finalizer(job, FINALIZER, true).await?;
+                context.cluster.set_finalizer(&*job, FINALIZER, true).await?;
             }
             Ok(Applied::OnChain(found))
         }
         Checked::Ready(ready) => {
             // Before, not after: from here on there may be something to cancel.
-            context.cluster.set_finalizer(job, FINALIZER, true).await?;
+            context.cluster.set_finalizer(&*job, FINALIZER, true).await?;
             submit(context, job, *ready).await
         }
     }
 }
 
-async fn submit(context: &Context, job: &JobContract, ready: Ready) -> Result<Applied, Error> {
+async fn submit(context: &Context, job: &mut JobContract, ready: Ready) -> Result<Applied, Error> {
     let Ready { chain, key, plan, folder } = ready;
     let Some(mut signer) = context.chains.signer(&chain, &key).await? else {
-        return Ok(Applied::Waits(Waits::new("WalletNotReady", "spec.walletRef: its account is not on the chain yet")));
+        return Ok(Applied::Waits(Waits::new(
+            JobReason::WalletNotReady,
+            "spec.walletRef: its account is not on the chain yet",
+        )));
     };
     let contract = match plan.contract(chain.status.time) {
         Ok(contract) => contract,
@@ -72,7 +77,14 @@ async fn submit(context: &Context, job: &JobContract, ready: Ready) -> Result<Ap
     if balance < contract.budget {
         let message =
             format!("spec.budget: the wallet has {balance} VALO, and {} are put into escrow", contract.budget);
-        return Ok(Applied::Waits(Waits::new("InsufficientFunds", message)));
+        return Ok(Applied::Waits(Waits::new(JobReason::InsufficientFunds, message)));
+    }
+    // Uploads and finality take their time: until then the object says what is going on. Why the last pass failed stays
+    // until one does not.
+    let has_failed = job.status.as_ref().is_some_and(|last| reason_of(&last.conditions, READY).is_some());
+    if !has_failed {
+        let submitting = Waits::new(JobReason::Submitting, "its files are uploaded, and it is submitted");
+        status::write(context, job, &Applied::Waits(submitting)).await?;
     }
     for blob in plan.blobs.uploads() {
         let failed = |source| Error::Upload { label: blob.label.clone(), source: Box::new(source) };
@@ -83,11 +95,13 @@ async fn submit(context: &Context, job: &JobContract, ready: Ready) -> Result<Ap
     let action = Action::SubmitJob { client_id: client_id(job), contract };
     match signer.perform(context, action).await {
         Ok(Made::Job(id) | Made::ExistingJob(id)) => {
-            context.tell(&reference(job), "Submitted", "Submit", format!("it is job {id}")).await;
+            context.tell(&reference(&*job), "Submitted", "Submit", format!("it is job {id}")).await;
             Ok(Applied::Submitted { job: id, contract: hash })
         }
         Ok(_) => Ok(Applied::OnChain(None)),
-        Err(error @ SignerError::Busy { .. }) => Ok(Applied::Waits(Waits::new("WalletBusy", error.to_string()))),
+        Err(error @ SignerError::Busy { .. }) => {
+            Ok(Applied::Waits(Waits::new(JobReason::WalletBusy, error.to_string())))
+        }
         Err(SignerError::Refused { reason, .. }) => Ok(Applied::Refused(*reason)),
         Err(error) => Err(error.into()),
     }

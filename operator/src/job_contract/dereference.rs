@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use std::collections::BTreeMap;
 use valo_client::types::{Job, ParametersInForce, TierInfo};
 use valo_contract::resolve::{Document, Metadata, digests_without_size};
-use valo_crds::{JobContract, Network, Wallet};
+use valo_crds::{JobContract, JobReason, Network, Wallet};
 use valo_protocol::{BlobHash, SecretKey, job::JobId};
 
 /// What was found.
@@ -38,13 +38,13 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waits {
     /// In one word.
-    pub reason: &'static str,
+    pub reason: JobReason,
     /// In words.
     pub message: String,
 }
 
 impl Waits {
-    pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(reason: JobReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }
@@ -103,7 +103,8 @@ pub async fn dereference(context: &Context, job: &JobContract) -> Result<Found, 
     for from in &job.spec.0.files_from {
         let name = &from.config_map_ref.name;
         let Some(map) = context.cluster.get::<ConfigMap>(&namespace, name).await? else {
-            all.waits = Some(Waits::new("MissingInput", format!("spec.filesFrom: there is no ConfigMap {name} yet")));
+            all.waits =
+                Some(Waits::new(JobReason::MissingInput, format!("spec.filesFrom: there is no ConfigMap {name} yet")));
             return Ok(all);
         };
         let paths: BTreeMap<&str, &str> = from.items.iter().map(|item| (&*item.key, &*item.path)).collect();
@@ -127,15 +128,18 @@ pub async fn chain_of(context: &Context, job: &JobContract) -> Result<Result<Cha
     let namespace = namespace_of(job);
     let name = job.spec.0.network_ref.as_ref().map(|network| network.name.clone()).unwrap_or_default();
     let Some(network) = context.cluster.get::<Network>(&namespace, &name).await? else {
-        return Ok(Err(Waits::new("NetworkMissing", format!("spec.networkRef.name: there is no Network {name}"))));
+        return Ok(Err(Waits::new(
+            JobReason::NetworkMissing,
+            format!("spec.networkRef.name: there is no Network {name}"),
+        )));
     };
     let genesis = network.status.and_then(|status| status.genesis_hash?.parse().ok());
     let Some(genesis) = genesis else {
-        return Ok(Err(Waits::new("WaitingForNetwork", format!("Network {name} has no genesis yet"))));
+        return Ok(Err(Waits::new(JobReason::WaitingForNetwork, format!("Network {name} has no genesis yet"))));
     };
     match context.chain(&namespace, &name, genesis).await {
         Ok(chain) => Ok(Ok(chain)),
-        Err(error @ ChainError::Silent { .. }) => Ok(Err(Waits::new("ChainUnreachable", error.to_string()))),
+        Err(error @ ChainError::Silent { .. }) => Ok(Err(Waits::new(JobReason::ChainUnreachable, error.to_string()))),
         Err(error) => Err(error.into()),
     }
 }
@@ -145,11 +149,14 @@ pub async fn key_of(context: &Context, job: &JobContract) -> Result<Result<Secre
     let namespace = namespace_of(job);
     let name = job.spec.0.wallet_ref.as_ref().map(|wallet| wallet.name.clone()).unwrap_or_default();
     let Some(wallet) = context.cluster.get::<Wallet>(&namespace, &name).await? else {
-        return Ok(Err(Waits::new("WalletNotReady", format!("spec.walletRef.name: there is no Wallet {name}"))));
+        return Ok(Err(Waits::new(
+            JobReason::WalletNotReady,
+            format!("spec.walletRef.name: there is no Wallet {name}"),
+        )));
     };
     let reference = wallet::secret_of(&wallet);
     match context.cluster.get::<Secret>(&namespace, &reference.name).await? {
         Some(secret) => Ok(Ok(keys::read(&secret, &reference.key)?)),
-        None => Ok(Err(Waits::new("WalletNotReady", format!("Wallet {name} has no key yet")))),
+        None => Ok(Err(Waits::new(JobReason::WalletNotReady, format!("Wallet {name} has no key yet")))),
     }
 }

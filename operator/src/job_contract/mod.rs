@@ -23,9 +23,10 @@ use crate::{
     names::FINALIZER,
 };
 use kube::runtime::controller::Action;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use valo_client::ClientError;
-use valo_crds::{JobContract, JobPhase};
+use valo_crds::{JobContract, JobPhase, JobReason};
 
 /// Why a pass over a JobContract fails.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,16 @@ impl Kind for JobContract {
     const CONTROLLER: &'static str = "job-contract";
     type Problem = Error;
 
+    /// The column of the reason says why the pass failed, and a contract that never came further waits.
+    fn failed(status: &mut Map<String, Value>, reason: &str, message: &str) {
+        let is_submitted = status.contains_key("job");
+        if !is_submitted && JobReason::of(reason).is_some() {
+            status.insert("phase".to_owned(), json!(JobPhase::Pending));
+            status.insert("reason".to_owned(), reason.into());
+            status.insert("message".to_owned(), message.into());
+        }
+    }
+
     async fn reconcile(job: Arc<Self>, context: Arc<Context>) -> Result<Action, Error> {
         let steps = Steps::of::<Self>(&context);
         if job.metadata.deletion_timestamp.is_some() {
@@ -86,8 +97,9 @@ impl Kind for JobContract {
         }
         let found = steps.run("dereference", dereference::dereference(&context, &job)).await?;
         let checked = steps.run("validate", validate::validate(job.clone(), found)).await?;
-        let applied = steps.run("apply", apply::apply(&context, &job, checked)).await?;
-        let phase = steps.run("status", status::report(&context, &job, &applied)).await?;
+        let mut job = Self::clone(&job);
+        let applied = steps.run("apply", apply::apply(&context, &mut job, checked)).await?;
+        let phase = steps.run("status", status::report(&context, &mut job, &applied)).await?;
         Ok(match phase {
             // The next pass takes the finalizer off, on the strength of what is written by then.
             Some(phase) if is_for_good(phase) => Action::requeue(SOON),

@@ -20,24 +20,44 @@ const COMPLETE: &str = "Complete";
 const FAILED: &str = "Failed";
 
 /// Writes the status. The phase.
-pub async fn report(context: &Context, job: &JobContract, applied: &Applied) -> Result<Option<JobPhase>, Error> {
-    let status = status(job, applied, context.now());
-    let phase = status.phase;
+pub async fn report(context: &Context, job: &mut JobContract, applied: &Applied) -> Result<Option<JobPhase>, Error> {
     let before = job.status.as_ref().and_then(|last| last.phase);
-    context.cluster.apply_status(job, job.status.as_ref(), &status).await?;
+    write(context, job, applied).await?;
+    let status = job.status.as_ref();
+    let phase = status.and_then(|status| status.phase);
     if phase != before {
         match phase {
             Some(JobPhase::Failed | JobPhase::Rejected) => {
-                let note = status.message.clone().unwrap_or_default();
-                context.warn(&reference(job), "Failed", "Report", note).await;
+                let note = status.and_then(|status| status.message.clone()).unwrap_or_default();
+                context.warn(&reference(&*job), "Failed", "Report", note).await;
             }
             Some(JobPhase::Accepted) => {
-                context.tell(&reference(job), "Accepted", "Report", "all results are there").await;
+                context.tell(&reference(&*job), "Accepted", "Report", "all results are there").await;
             }
             _ => {}
         }
     }
     Ok(phase)
+}
+
+/// Writes the status as it is now, and tells once what a contract waits for when that begins.
+pub async fn write(context: &Context, job: &mut JobContract, applied: &Applied) -> Result<(), Error> {
+    let status = status(job, applied, context.now());
+    context.cluster.apply_status(&*job, job.status.as_ref(), &status).await?;
+    let before = job.status.replace(status).and_then(|last| last.reason);
+    if let Applied::Waits(waits) = applied
+        && job.status.as_ref().is_some_and(|status| status.job.is_none())
+        && before != Some(waits.reason)
+        && !passes(waits.reason)
+    {
+        context.tell(&reference(&*job), waits.reason.word(), "Wait", waits.message.clone()).await;
+    }
+    Ok(())
+}
+
+/// Whether what a contract waits for passes by itself within a pass or two: that is no news.
+const fn passes(reason: JobReason) -> bool {
+    matches!(reason, JobReason::Submitting | JobReason::WalletBusy)
 }
 
 /// The status of a contract.
@@ -54,23 +74,19 @@ pub fn status(job: &JobContract, applied: &Applied, now: Timestamp) -> JobContra
         }
         Applied::Waits(waits) => {
             status.phase = Some(JobPhase::Pending);
-            status.reason = match waits.reason {
-                "MissingInput" => Some(JobReason::MissingInput),
-                "InsufficientFunds" => Some(JobReason::InsufficientFunds),
-                _ => None,
-            };
+            status.reason = Some(waits.reason);
             status.message = Some(waits.message.clone());
-            conditions.set(SUBMITTED, false, waits.reason, waits.message.clone());
+            conditions.set(SUBMITTED, false, waits.reason.word(), waits.message.clone());
         }
-        Applied::Wrong(wrong) => reject(&mut status, &mut conditions, JobReason::Invalid, "Invalid", wrong.to_string()),
+        Applied::Wrong(wrong) => reject(&mut status, &mut conditions, JobReason::Invalid, wrong.to_string()),
         Applied::Refused(reason) => {
-            reject(&mut status, &mut conditions, JobReason::Refused, "Refused", reason.to_string());
+            reject(&mut status, &mut conditions, JobReason::Refused, reason.to_string());
         }
         Applied::Submitted { job, contract } => {
             status.job = Some(job.to_string());
             status.contract = Some(contract.to_string());
             status.phase = Some(JobPhase::Funded);
-            (status.reason, status.message) = (None, None);
+            (status.reason, status.message) = (Some(JobReason::UnderWay), None);
             conditions.set(SUBMITTED, true, "OnChain", format!("the chain has it as job {job}"));
         }
         Applied::OnChain(None) => {}
@@ -80,12 +96,12 @@ pub fn status(job: &JobContract, applied: &Applied, now: Timestamp) -> JobContra
     status
 }
 
-fn reject(status: &mut JobContractStatus, conditions: &mut Conditions, reason: JobReason, word: &str, message: String) {
+fn reject(status: &mut JobContractStatus, conditions: &mut Conditions, reason: JobReason, message: String) {
     status.phase = Some(JobPhase::Rejected);
     status.reason = Some(reason);
     status.message = Some(message.clone());
-    conditions.set(SUBMITTED, false, word, message.clone());
-    conditions.set(FAILED, true, word, message);
+    conditions.set(SUBMITTED, false, reason.word(), message.clone());
+    conditions.set(FAILED, true, reason.word(), message);
 }
 
 /// What the chain says of the job.
@@ -99,15 +115,15 @@ fn follow(status: &mut JobContractStatus, conditions: &mut Conditions, found: &J
         OnChain::Final => JobPhase::Final,
         OnChain::Failed(_) => JobPhase::Failed,
     });
-    status.reason = match found.phase {
-        OnChain::Failed(failure) => Some(match failure {
-            JobFailure::Shard { .. } => JobReason::ShardFailed,
-            JobFailure::DeadlinePassed => JobReason::DeadlinePassed,
-            JobFailure::BudgetExhausted => JobReason::BudgetExhausted,
-            JobFailure::Cancelled => JobReason::Cancelled,
-        }),
-        _ => None,
-    };
+    status.reason = Some(match found.phase {
+        OnChain::Funded | OnChain::Placing | OnChain::Running => JobReason::UnderWay,
+        OnChain::Accepted => JobReason::Disputable,
+        OnChain::Final => JobReason::Final,
+        OnChain::Failed(JobFailure::Shard { .. }) => JobReason::ShardFailed,
+        OnChain::Failed(JobFailure::DeadlinePassed) => JobReason::DeadlinePassed,
+        OnChain::Failed(JobFailure::BudgetExhausted) => JobReason::BudgetExhausted,
+        OnChain::Failed(JobFailure::Cancelled) => JobReason::Cancelled,
+    });
     status.message = found.failure.clone();
     status.job = Some(found.id.to_string());
     status.contract = Some(found.contract.to_string());
@@ -158,7 +174,36 @@ fn moment(milliseconds: u64) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use valo_contract::resolve::FieldError;
+
+    #[test]
+    fn every_phase_of_the_chain_has_a_reason() {
+        let job: JobContract = crate::testing::read(valo_resources_tests::yaml(valo_resources_tests::JOB));
+        for (phase, reason) in [
+            (json!({"phase": "funded"}), JobReason::UnderWay),
+            (json!({"phase": "placing"}), JobReason::UnderWay),
+            (json!({"phase": "running"}), JobReason::UnderWay),
+            (json!({"phase": "accepted"}), JobReason::Disputable),
+            (json!({"phase": "final"}), JobReason::Final),
+            (json!({"phase": "failed", "reason": "deadlinePassed"}), JobReason::DeadlinePassed),
+        ] {
+            let found = serde_json::from_value(crate::testing::job(7, phase.clone())).unwrap();
+            let told = status(&job, &Applied::OnChain(Some(Box::new(found))), Timestamp::UNIX_EPOCH);
+            assert_eq!(told.reason, Some(reason), "{phase}");
+        }
+        let submitted =
+            Applied::Submitted { job: valo_protocol::job::JobId(7), contract: valo_protocol::Hash([0; 32]) };
+        assert_eq!(status(&job, &submitted, Timestamp::UNIX_EPOCH).reason, Some(JobReason::UnderWay));
+    }
+
+    #[test]
+    fn words_are_those_that_programs_read() {
+        for reason in JobReason::ALL {
+            assert_eq!(json!(reason), json!(reason.word()));
+            assert_eq!(JobReason::of(reason.word()), Some(reason));
+        }
+    }
 
     #[test]
     fn what_a_failed_pass_said_is_over_with_the_next_good_one() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::{self, ApiServer, Peer};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
-use valo_crds::{Network, Wallet};
+use valo_crds::{JobReason, Network, Wallet};
 use valo_protocol::{Action as ChainAction, SecretKey, job::JobId};
 
 /// A cluster with a Network, its node and a Wallet, and a contract that says `spec` besides the usual.
@@ -209,4 +209,49 @@ async fn a_node_that_is_behind_proves_nothing() {
     place.peer.with(|told| told.ready = true);
     place.pass().await.unwrap();
     assert!(place.contract().is_none(), "the chain has no such job");
+}
+
+#[tokio::test]
+async fn what_a_contract_waits_for_is_shown_and_told_once() {
+    let place = place().await;
+    let network = place.server.get("networks", "valo", "demo").unwrap();
+    place.submit(&[], json!({}));
+    let says = async |reason: JobReason| {
+        for _ in 0..2 {
+            place.pass().await.unwrap();
+            let status = place.contract().unwrap().status.unwrap();
+            assert_eq!((status.phase, status.reason), (Some(JobPhase::Pending), Some(reason)));
+            assert!(status.message.is_some_and(|message| !message.is_empty()), "{reason:?}");
+            assert_eq!(place.server.told("count", reason.word()), 1, "{reason:?}");
+        }
+    };
+    place.server.delete("networks", "valo", "demo");
+    says(JobReason::NetworkMissing).await;
+    let mut founding = network.clone();
+    founding["status"] = json!({});
+    place.server.put("networks", founding);
+    says(JobReason::WaitingForNetwork).await;
+    place.server.put("networks", network);
+    let wallet = place.server.get("wallets", "valo", "alice").unwrap();
+    place.server.delete("wallets", "valo", "alice");
+    says(JobReason::WalletNotReady).await;
+    place.server.put("wallets", wallet);
+    let mut job = place.server.get("jobcontracts", "valo", "count").unwrap();
+    job["spec"]["filesFrom"] = json!([{"configMapRef": {"name": "files"}}]);
+    place.server.put("jobcontracts", job);
+    says(JobReason::MissingInput).await;
+    place.server.put_as::<k8s_openapi::api::core::v1::ConfigMap>(json!({
+        "metadata": {"name": "files", "namespace": "valo"}, "binaryData": {"count.wasm": "AGFzbQEAAAA="},
+    }));
+    place.peer.with(|told| told.balance = "1".to_owned());
+    says(JobReason::InsufficientFunds).await;
+    // From here on it is submitted; while that takes its time the object says so.
+    place.peer.with(|told| (told.balance, told.outcome) = ("100".to_owned(), json!({"done": {"job": 7}})));
+    let is_status = |write: &&String| write.ends_with("jobcontracts/count/status");
+    let before = place.server.writes().iter().filter(is_status).count();
+    place.pass().await.unwrap();
+    assert_eq!(place.server.writes().iter().filter(is_status).count(), before + 2);
+    let status = place.contract().unwrap().status.unwrap();
+    assert_eq!((status.phase, status.reason), (Some(JobPhase::Funded), Some(JobReason::UnderWay)));
+    assert_eq!(place.server.told("count", "Submitting"), 0, "that is no news");
 }

@@ -18,7 +18,7 @@ use valo_contract::{
     Entry, Source,
     resolve::{FieldError, Plan, plan},
 };
-use valo_crds::JobContract;
+use valo_crds::{JobContract, JobReason};
 use valo_protocol::{BlobHash, SecretKey};
 
 /// What is to be done with a contract.
@@ -65,7 +65,7 @@ pub async fn validate(job: Arc<JobContract>, found: Found) -> Result<Checked, Er
     let market = price::market(now, &parameters, &tiers);
     let checked = plan.contract(now).and_then(|contract| market.check(&contract));
     if let (Ok(()), Some(few)) = (&checked, market.too_few(plan.draft())) {
-        return Ok(Checked::Waits(Waits::new("TooFewWorkers", few.to_string())));
+        return Ok(Checked::Waits(Waits::new(JobReason::TooFewWorkers, few.to_string())));
     }
     Ok(match checked {
         Ok(()) => Checked::Ready(Box::new(Ready { chain, key, plan, folder })),

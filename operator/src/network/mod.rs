@@ -67,6 +67,13 @@ impl Kind for Network {
     const CONTROLLER: &'static str = "network";
     type Problem = Error;
 
+    fn denies(reason: &str) -> &'static [&'static str] {
+        match reason {
+            "GenesisMismatch" | "GenesisMalformed" => &[status::GENESIS, status::PROGRESSING],
+            _ => &[],
+        }
+    }
+
     async fn reconcile(network: Arc<Self>, context: Arc<Context>) -> Result<Action, Error> {
         let steps = Steps::of::<Self>(&context);
         if network.metadata.deletion_timestamp.is_some() {

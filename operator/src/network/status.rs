@@ -15,7 +15,7 @@ use valo_crds::{ConsensusPeer, Network, NetworkStatus, Role, Seed};
 /// The condition that the genesis is there and the right one.
 pub const GENESIS: &str = "Genesis";
 /// The condition that the chain makes blocks.
-const PROGRESSING: &str = "Progressing";
+pub const PROGRESSING: &str = "Progressing";
 /// Seeds and peers that are told to others: a few are enough, they tell of the rest.
 const TOLD: usize = 8;
 
@@ -44,7 +44,11 @@ pub fn status(network: &Network, checked: &Checked, applied: &Applied, now: Time
     let (ready, reason, message) = readiness(checked);
     conditions.set(READY, ready, reason, message.clone());
     let makes_blocks = ready && last.height.is_none_or(|height| height <= height_of(checked).unwrap_or(0));
-    let reason = if makes_blocks { "MakesBlocks" } else { reason };
+    let (reason, message) = match (makes_blocks, ready) {
+        (true, _) => ("MakesBlocks", message),
+        (false, true) => ("NotCaughtUp", "the node that answers is behind the one that was asked last".to_owned()),
+        (false, false) => (reason, message),
+    };
     conditions.set(PROGRESSING, makes_blocks, reason, message);
     let (seeds, peers) = told(network, checked);
     let mut status = NetworkStatus {

@@ -12,9 +12,13 @@ use crate::{
     Context,
     cluster::ClusterError,
     key_reservation::{self, Claim},
+    keys,
     names::{self, FINALIZER, namespace_of, reference},
 };
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Pod, Secret, Service},
+};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use valo_crds::NodeTier;
@@ -49,27 +53,30 @@ pub async fn apply(
     checked: &Checked,
     prepared: Prepared,
 ) -> Result<Applied, Error> {
-    let Prepared { keys, wallets, config, headless, service, external, policy, budget, stateful_set, plan, outdated } =
-        prepared;
+    let Prepared {
+        keys: secrets,
+        wallets,
+        config,
+        headless,
+        service,
+        external,
+        policy,
+        budget,
+        stateful_set,
+        plan,
+        outdated,
+    } = prepared;
     let cluster = &context.cluster;
     let is_leaving = tier.metadata.deletion_timestamp.is_some();
     if !is_leaving {
         cluster.set_finalizer(tier, FINALIZER, true).await?;
     }
-    let mut applied = Applied { keys: checked.keys.clone(), plan, ..Applied::default() };
-    for (secret, ordinal) in keys.iter().zip(checked.fresh.keys()) {
-        let made = cluster.make_once(secret).await?;
-        applied.keys.insert(*ordinal, crate::keys::read(&made, crate::keys::DATA_KEY)?.public());
-    }
-    if !keys.is_empty() {
-        let names: Vec<String> = keys.iter().map(ResourceExt::name_any).collect();
-        let note = format!("keys of new nodes are in {}: back them up", names.join(", "));
-        context.tell(&reference(tier), "KeysGenerated", "Generate", note).await;
-    }
+    let mut applied = Applied { keys: checked.keys.there.clone(), plan, ..Applied::default() };
+    make_keys(context, tier, checked, &secrets, &mut applied).await?;
     for wallet in &wallets {
         cluster.apply(wallet).await?;
     }
-    if !checked.situation.abandon {
+    if !checked.situation.abandon && checked.has_network() {
         settle(cluster.apply(&config).await, is_leaving)?;
         settle(cluster.apply(&headless).await, is_leaving)?;
         settle(cluster.apply(&service).await, is_leaving)?;
@@ -85,9 +92,12 @@ pub async fn apply(
         }
     } else if let Some(stateful_set) = stateful_set {
         run_pods(context, tier, checked, stateful_set, &mut applied).await?;
+    } else {
+        applied.replicas = checked.situation.running;
     }
-    for left in checked.external.values().filter(|left| !external.iter().any(|kept| kept.name_any() == left.name_any()))
-    {
+    let is_kept = |service: &Service| external.iter().any(|kept| kept.name_any() == service.name_any());
+    let may_go = checked.has_network() || checked.situation.abandon;
+    for left in checked.external.values().filter(|left| may_go && !is_kept(left)) {
         cluster.delete(left).await?;
     }
     if let Some(name) = outdated {
@@ -101,6 +111,30 @@ pub async fn apply(
         applied.is_over = end(context, tier, checked, &applied).await?;
     }
     Ok(applied)
+}
+
+/// Makes the Secrets of new nodes. One that is there under the name, whoever made it, holds the key of the node.
+async fn make_keys(
+    context: &Context,
+    tier: &NodeTier,
+    checked: &Checked,
+    secrets: &[Secret],
+    applied: &mut Applied,
+) -> Result<(), Error> {
+    let mut generated = Vec::new();
+    for (secret, (ordinal, fresh)) in secrets.iter().zip(&checked.fresh) {
+        let made = context.cluster.make_once(secret).await?;
+        let key = keys::read(&made, keys::DATA_KEY)?.public();
+        if key == fresh.public() {
+            generated.push(made.name_any());
+        }
+        applied.keys.insert(*ordinal, key);
+    }
+    if !generated.is_empty() {
+        let note = format!("keys of new nodes are in {}: back them up", generated.join(", "));
+        context.tell(&reference(tier), "KeysGenerated", "Generate", note).await;
+    }
+    Ok(())
 }
 
 /// In a namespace that is deleted nothing can be made any more: what leaves does without.
@@ -124,11 +158,15 @@ async fn run_pods(
         let hindrance = match applied.keys.get(&ordinal) {
             // One that runs goes on: what it has mounted is still there.
             None if ordinal < checked.situation.running => continue,
-            None => Some(("KeyLost", format!("Secret {} is gone", names::node_key(&tier.name_any(), ordinal)))),
+            // It is lost: the status says so.
+            None => {
+                replicas = ordinal;
+                break;
+            }
             Some(key) => claimed(context, tier, checked, ordinal, key).await?,
         };
-        if let Some((reason, message)) = hindrance {
-            applied.hindrances.push(Hindrance { ordinal, reason, message });
+        if let Some(message) = hindrance {
+            applied.hindrances.push(Hindrance::new(ordinal, "KeyReserved", message));
             replicas = ordinal;
             break;
         }
@@ -164,18 +202,15 @@ async fn claimed(
     checked: &Checked,
     ordinal: i32,
     key: &PublicKey,
-) -> Result<Option<(&'static str, String)>, Error> {
+) -> Result<Option<String>, Error> {
     // Of every role: a node votes with the key of a validator, whatever its NodeTier calls it.
     let Some(genesis) = &checked.genesis else { return Ok(None) };
     let wanted = key_reservation::build(tier, ordinal, genesis, key);
     Ok(match key_reservation::claim(context, &wanted).await? {
         Claim::Ours => None,
-        Claim::Of(holder) => Some((
-            "KeyReserved",
-            format!(
-                "the key {key} is reserved for pod {} of NodeTier {} in namespace {}: two pods never sign with one key",
-                holder.pod, holder.node_tier, holder.namespace
-            ),
+        Claim::Of(holder) => Some(format!(
+            "the key {key} is reserved for pod {} of NodeTier {} in namespace {}: two pods never sign with one key",
+            holder.pod, holder.node_tier, holder.namespace
         )),
     })
 }
@@ -194,7 +229,7 @@ async fn perform(
         let pod = names::pod(&tier.name_any(), ordinal);
         let Some(signer) = signers.get_mut(&wallet) else {
             let message = format!("Wallet {wallet} has no account on the chain yet");
-            applied.hindrances.push(Hindrance { ordinal, reason: "WalletNotReady", message });
+            applied.hindrances.push(Hindrance::new(ordinal, "WalletNotReady", message));
             continue;
         };
         let Some(action) = action(tier, checked, chain, signer, ordinal, step) else { continue };
@@ -230,7 +265,7 @@ fn action(
             let status = &chain.chain.status;
             let grant = Grant {
                 owner: signer.account.number,
-                node: *checked.keys.get(&ordinal)?,
+                node: *checked.keys.there.get(&ordinal)?,
                 role: checked.role?,
                 stake: checked.situation.stake,
                 endpoints: endpoints(),
@@ -270,7 +305,8 @@ fn told(step: Step, pod: &str) -> (&'static str, String) {
 async fn release_gone(context: &Context, tier: &NodeTier, checked: &Checked, applied: &Applied) -> Result<(), Error> {
     let Some(genesis) = &checked.genesis else { return Ok(()) };
     let may_go = checked.situation.chain_answers || checked.situation.abandon;
-    for (ordinal, key) in applied.keys.iter().filter(|(ordinal, _)| **ordinal >= applied.plan.replicas) {
+    let known = applied.keys.iter().chain(&checked.keys.lost);
+    for (ordinal, key) in known.filter(|(ordinal, _)| **ordinal >= applied.plan.replicas) {
         let record = checked.chain.as_ref().and_then(|chain| chain.records.get(ordinal));
         let is_free = record.is_none_or(|record| record.state == NodeState::Left) || checked.situation.abandon;
         // What the StatefulSet was told before this pass, so that its controller has had time to act on it.

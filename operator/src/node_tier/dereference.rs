@@ -1,6 +1,9 @@
 //! What a NodeTier refers to: its Network, keys, wallets, pods, and the records of its nodes on the chain.
 
-use super::Error;
+use super::{
+    Error,
+    node_keys::{NodeKeys, told},
+};
 use crate::{
     Context,
     chain::{Chain, ChainError, Signer},
@@ -13,10 +16,10 @@ use k8s_openapi::api::{
     core::v1::{Pod, Secret, Service},
 };
 use kube::ResourceExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use valo_client::types::{Node, TierInfo, Validators};
 use valo_crds::{Network, NodeTier, Role, Wallet};
-use valo_protocol::{PublicKey, SecretKey};
+use valo_protocol::{Amount, PublicKey, SecretKey};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -33,10 +36,14 @@ pub struct Found {
     pub external: BTreeMap<String, Service>,
     /// The Secrets with the keys of nodes, by ordinal.
     pub secrets: BTreeMap<i32, Secret>,
+    /// Of those, the ones without the label of the NodeTier: they are found by their names only.
+    pub mislabelled: BTreeSet<i32>,
     /// New keys, drawn in case that they are needed, by ordinal.
     pub fresh: BTreeMap<i32, SecretKey>,
     /// The wallets that own the nodes, by name.
     pub wallets: BTreeMap<String, Wallet>,
+    /// What the wallet that fills those can spend, if there is one and its key is known.
+    pub payer: Option<Amount>,
     /// What of the chain was read, if a node answers.
     pub chain: Option<OnChain>,
     /// Why none does.
@@ -87,20 +94,29 @@ pub async fn dereference(context: &Context, tier: &NodeTier) -> Result<Found, Er
         secrets: secrets.into_iter().filter_map(|secret| Some((ordinal_of(&name, &secret)?, secret))).collect(),
         ..Found::default()
     };
-    for ordinal in 0..wanted(tier) {
-        if !found.secrets.contains_key(&ordinal) {
-            found.fresh.insert(ordinal, SecretKey::generate()?);
+    for ordinal in told(tier).into_keys() {
+        if found.secrets.contains_key(&ordinal) {
+            continue;
+        }
+        // Labels are what Secrets are listed by; what pods mount goes by the name.
+        if let Some(secret) = cluster.get(&namespace, &names::node_key(&name, ordinal)).await? {
+            found.secrets.insert(ordinal, secret);
+            found.mislabelled.insert(ordinal);
         }
     }
-    let highest = found.secrets.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1)).max(wanted(tier));
-    let wallets: std::collections::BTreeSet<String> =
-        (0..highest).filter_map(|ordinal| wallet_of(tier, ordinal)).collect();
+    let new = (0..wanted(tier)).filter(|ordinal| found.network.is_some() && !found.secrets.contains_key(ordinal));
+    for ordinal in new.collect::<Vec<_>>() {
+        found.fresh.insert(ordinal, SecretKey::generate()?);
+    }
+    let keys = NodeKeys::of(tier, &found.secrets)?.known();
+    let highest = keys.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1)).max(wanted(tier));
+    let wallets: BTreeSet<String> = (0..highest).filter_map(|ordinal| wallet_of(tier, ordinal)).collect();
     for wallet in wallets {
         if let Some(read) = cluster.get::<Wallet>(&namespace, &wallet).await? {
             found.wallets.insert(wallet, read);
         }
     }
-    read_chain(context, tier, &mut found).await?;
+    read_chain(context, tier, &keys, &mut found).await?;
     Ok(found)
 }
 
@@ -115,7 +131,12 @@ fn ordinal_of(tier: &str, secret: &Secret) -> Option<i32> {
     name.strip_prefix(tier)?.strip_prefix('-')?.strip_suffix("-node-key")?.parse().ok()
 }
 
-async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Result<(), Error> {
+async fn read_chain(
+    context: &Context,
+    tier: &NodeTier,
+    keys: &BTreeMap<i32, PublicKey>,
+    found: &mut Found,
+) -> Result<(), Error> {
     let status = found.network.as_ref().and_then(|network| network.status.as_ref());
     let Some(genesis) = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok()) else { return Ok(()) };
     let namespace = namespace_of(tier);
@@ -131,19 +152,27 @@ async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Re
     // Read behind the nonces: see `Signer`.
     let mut records = BTreeMap::new();
     if tier.spec.role != Role::Full {
-        for (ordinal, secret) in &found.secrets {
-            let key: PublicKey = keys::read(secret, keys::DATA_KEY)?.public();
+        for (ordinal, key) in keys {
             // The node of another pod is none of ours, though we have its key: it is neither drained nor moved.
-            let own = key_reservation::build(tier, *ordinal, &genesis, &key);
+            let own = key_reservation::build(tier, *ordinal, &genesis, key);
             if key_reservation::is_foreign(context, &own).await? {
                 continue;
             }
-            if let Some(record) = chain.node(key).await.map_err(ChainError::from)? {
+            if let Some(record) = chain.node(*key).await.map_err(ChainError::from)? {
                 records.insert(*ordinal, record);
             }
         }
     }
     let client = &chain.client;
+    let template = tier.spec.stake.as_ref().and_then(|stake| stake.wallet_template.as_ref());
+    if let Some(template) = template {
+        let payer: Option<Wallet> = context.cluster.get(&namespace, &template.fund_from).await?;
+        let key: Option<PublicKey> = payer.and_then(|payer| payer.status?.public_key?.parse().ok());
+        if let Some(key) = key {
+            let account = crate::chain::found(client.account(key).await).map_err(ChainError::from)?;
+            found.payer = Some(account.map_or(Amount::ZERO, |account| account.balance));
+        }
+    }
     found.chain = Some(OnChain {
         records,
         signers: tokio::sync::Mutex::new(signers),

@@ -6,6 +6,8 @@
 mod apply;
 mod build;
 mod dereference;
+pub mod funds;
+mod node_keys;
 pub mod plan;
 pub mod power;
 pub mod roll;
@@ -69,17 +71,33 @@ pub struct Hindrance {
     pub reason: &'static str,
     /// In words.
     pub message: String,
+    /// Whether it is told in an event already, as each attempt to do something on the chain is.
+    pub is_told: bool,
 }
 
 impl Hindrance {
+    fn new(ordinal: i32, reason: &'static str, message: String) -> Self {
+        Self { ordinal, reason, message, is_told: false }
+    }
+
     fn of(ordinal: i32, error: &SignerError) -> Self {
-        Self { ordinal, reason: error.reason(), message: crate::controller::causes(error) }
+        Self { ordinal, reason: error.reason(), message: crate::controller::causes(error), is_told: true }
+    }
+
+    /// Whether it passes by itself, with the next passes.
+    fn passes(&self) -> bool {
+        matches!(self.reason, "WalletBusy" | "ChainUnreachable")
     }
 }
 
 impl Kind for NodeTier {
     const CONTROLLER: &'static str = "node-tier";
     type Problem = Error;
+
+    /// While passes fail nodes neither come nor go.
+    fn denies(_reason: &str) -> &'static [&'static str] {
+        &[status::PROGRESSING]
+    }
 
     async fn reconcile(tier: Arc<Self>, context: Arc<Context>) -> Result<Action, Error> {
         let steps = Steps::of::<Self>(&context);
@@ -94,3 +112,6 @@ impl Kind for NodeTier {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

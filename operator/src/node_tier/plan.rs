@@ -9,7 +9,16 @@
 //! Every pass starts from scratch, so each step can be the first after a restart; none is taken twice, since the chain
 //! says what was taken. A pod goes only when the chain has let its node go, the highest ordinal first. What is not
 //! known is never taken for gone: while the chain is silent nothing shrinks.
+//!
+//! No more nodes are begun than the wallet can pay for: a node that cannot be registered only holds a key, a pod and a
+//! volume. One is begun without money, the first: what the wallet has is read from the chain, a network that joins reads
+//! the chain through its own pods alone, and someone who looks for what is missing finds a node that waits. It is the first
+//! of the tier and not one beyond those that are paid for, since that one could not be registered either, and while a
+//! tier has others the chain is read through them. As long as nobody knows what the wallet has, only nodes that are
+//! known to be paid for are begun besides: those of the genesis, and those that were registered before. What was begun
+//! is never ended for lack of money.
 
+use super::funds::{Funds, Paid};
 use std::collections::BTreeMap;
 use valo_crds::Role;
 use valo_protocol::{Amount, registry::NodeState};
@@ -29,6 +38,10 @@ pub struct Situation {
     pub abandon: bool,
     /// What stands behind each node.
     pub stake: Amount,
+    /// How many nodes were paid for before the chain answers: those of the genesis, and those that were registered.
+    pub begun: i32,
+    /// What new nodes are paid from, if that is known.
+    pub funds: Option<Funds>,
     /// The nodes, by ordinal.
     pub nodes: BTreeMap<i32, Seen>,
 }
@@ -42,6 +55,16 @@ pub struct Seen {
     pub record: Option<Record>,
     /// Whether the addresses on the chain are not those it is reached at.
     pub moved: bool,
+    /// Whether the Secret with its key is gone: it cannot start again.
+    pub is_lost: bool,
+}
+
+impl Seen {
+    /// Whether it does what it is for.
+    pub fn is_active(&self, role: Role) -> bool {
+        let on_chain = || self.record.as_ref().is_some_and(|record| record.state == NodeState::Active);
+        self.ready && (role == Role::Full || on_chain())
+    }
 }
 
 /// What the chain has of a node.
@@ -83,6 +106,8 @@ pub struct Plan {
     pub steps: Vec<(i32, Step)>,
     /// What nodes wait for, for people.
     pub waits: BTreeMap<i32, String>,
+    /// Nodes that nobody can pay for, with what is missing for each.
+    pub unpaid: BTreeMap<i32, Amount>,
 }
 
 impl Plan {
@@ -104,16 +129,55 @@ pub fn plan(situation: &Situation) -> Plan {
     if !situation.chain_answers {
         let waits =
             if wanted < running { [(running - 1, "the chain to answer".to_owned())].into() } else { BTreeMap::new() };
-        return Plan { replicas: wanted.max(running), steps: Vec::new(), waits };
+        // The first node brings the chain about.
+        let begun = situation.begun.max(1).min(wanted);
+        return Plan { replicas: begun.max(running), waits, ..Plan::default() };
     }
-    let mut plan = Plan { replicas: wanted, ..Plan::default() };
-    for (ordinal, seen) in &situation.nodes {
-        if *ordinal < wanted {
-            stay(situation, *ordinal, seen, &mut plan);
+    let mut plan = Plan::default();
+    let mut funds = situation.funds.clone();
+    for (ordinal, seen) in situation.nodes.range(..wanted) {
+        let paid = funds.as_mut().map(|funds| funds.pay(*ordinal, cost(situation.stake, seen)));
+        let is_begun = match paid {
+            _ if *ordinal == 0 || *ordinal < running => true,
+            Some(Paid::Now | Paid::Soon) => true,
+            Some(Paid::Lacks(_)) => is_registered(seen),
+            None => is_registered(seen) || *ordinal < situation.begun,
+        };
+        if is_begun {
+            plan.replicas = ordinal.saturating_add(1);
+        }
+        match paid {
+            Some(Paid::Lacks(missing)) if !is_registered(seen) => {
+                plan.unpaid.insert(*ordinal, missing);
+                plan.waits.insert(*ordinal, format!("for money: {missing} VALO are missing"));
+            }
+            Some(Paid::Soon) if !is_registered(seen) && seen.ready => {
+                plan.waits.insert(*ordinal, "for its wallet to be filled".to_owned());
+            }
+            None if !is_begun => drop(plan.waits.insert(*ordinal, "to know what its wallet has".to_owned())),
+            _ => stay(situation, *ordinal, seen, &mut plan),
         }
     }
     leave(situation, &mut plan);
     plan
+}
+
+/// Whether the chain has a node, with a stake or with one that can be put back.
+fn is_registered(seen: &Seen) -> bool {
+    let is_free = |record: &Record| record.state == NodeState::Left && record.unbonding.is_zero();
+    seen.record.as_ref().is_some_and(|record| !is_free(record))
+}
+
+/// What a node takes from its wallet until all of its stake is there. That of a jailed one is not filled up.
+fn cost(stake: Amount, seen: &Seen) -> Amount {
+    match &seen.record {
+        Some(record) => match record.state {
+            NodeState::Jailed => Amount::ZERO,
+            NodeState::Left => stake.saturating_sub(record.unbonding),
+            _ => stake.saturating_sub(record.stake),
+        },
+        None => stake,
+    }
 }
 
 /// A node that shall be there.
@@ -121,6 +185,8 @@ fn stay(situation: &Situation, ordinal: i32, seen: &Seen, plan: &mut Plan) {
     let wanted = situation.stake;
     let Some(record) = &seen.record else {
         match seen.ready {
+            // No stake goes behind what cannot start again.
+            _ if seen.is_lost => drop(plan.waits.insert(ordinal, "for its key".to_owned())),
             true => plan.steps.push((ordinal, Step::Register)),
             false => drop(plan.waits.insert(ordinal, "to catch up, before it registers".to_owned())),
         }

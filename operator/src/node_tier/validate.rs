@@ -2,14 +2,15 @@
 
 use super::{
     Error,
-    dereference::{Found, OnChain, wanted},
+    dereference::{Found, OnChain, wallet_of, wanted},
+    funds::Funds,
+    node_keys::NodeKeys,
     plan::{Record, Seen, Situation},
 };
 use crate::{
     addresses,
     chain::{is_ready, sum},
     context::Settings,
-    keys,
     names::{self, namespace_of},
 };
 use k8s_openapi::api::{
@@ -17,7 +18,10 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
 };
 use kube::ResourceExt;
-use std::{collections::BTreeMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 use valo_client::types::Node;
 use valo_crds::{AddressType, ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
 use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey, registry::NodeRole};
@@ -33,15 +37,15 @@ pub struct Checked {
     /// Hash of the genesis, once there is one.
     pub genesis: Option<GenesisHash>,
     /// Why there is none, if there is none.
-    pub waits: Option<String>,
+    pub waits: Option<Waits>,
     /// How the pods are run.
     pub pods: PodSettings,
-    /// The keys of nodes that have one, by ordinal.
-    pub keys: BTreeMap<i32, PublicKey>,
+    /// The keys of nodes.
+    pub keys: NodeKeys,
+    /// Nodes whose Secret lacks the label of the NodeTier.
+    pub mislabelled: BTreeSet<i32>,
     /// Keys to be put into Secrets, by ordinal.
     pub fresh: BTreeMap<i32, SecretKey>,
-    /// Nodes whose Secret is gone.
-    pub lost: Vec<i32>,
     /// What is planned from.
     pub situation: Situation,
     /// What the nodes are on the chain, if they are anything and it is known.
@@ -59,6 +63,25 @@ pub struct Checked {
     /// The StatefulSet as it is.
     pub stateful_set: Option<StatefulSet>,
 }
+
+impl Checked {
+    /// Whether the Network is there. Nothing is made before it is.
+    pub fn has_network(&self) -> bool {
+        self.waits.as_ref().is_none_or(|waits| waits.reason != NETWORK_MISSING)
+    }
+}
+
+/// What a NodeTier waits for before it can have pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// In one word.
+    pub reason: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+/// There is no such Network: nothing is made for it.
+pub const NETWORK_MISSING: &str = "NetworkMissing";
 
 /// How the pods of a NodeTier are run, as its Network says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,31 +125,39 @@ pub struct Power {
 }
 
 /// Checks a NodeTier.
-pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Checked, Error> {
+pub fn validate(tier: &NodeTier, mut found: Found, settings: &Settings) -> Result<Checked, Error> {
     check_resources(tier)?;
     let pods = pod_settings(tier, &found, settings);
-    let (keys, lost) = keys_of(tier, &found)?;
+    let keys = NodeKeys::of(tier, &found.secrets)?;
     let wanted = wanted(tier);
+    let has_none = |ordinal: &i32| *ordinal < wanted && !keys.lost.contains_key(ordinal) && found.network.is_some();
     let fresh: BTreeMap<i32, SecretKey> =
-        found.fresh.into_iter().filter(|(ordinal, _)| *ordinal < wanted && !lost.contains(ordinal)).collect();
+        std::mem::take(&mut found.fresh).into_iter().filter(|(ordinal, _)| has_none(ordinal)).collect();
     let status = found.network.as_ref().and_then(|network| network.status.as_ref());
     let genesis = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
     let name = &tier.spec.network_ref.name;
     let waits = match (&found.network, genesis) {
-        (None, _) => Some(format!("spec.networkRef.name: there is no Network {name}")),
-        (Some(_), None) => Some(format!("Network {name} has no genesis yet")),
+        (None, _) => {
+            let message = format!("spec.networkRef.name: there is no Network {name}");
+            Some(Waits { reason: NETWORK_MISSING, message })
+        }
+        (Some(_), None) => {
+            Some(Waits { reason: "WaitingForNetwork", message: format!("Network {name} has no genesis yet") })
+        }
         (Some(_), Some(_)) => None,
     };
     let role = role(tier, found.chain.as_ref())?;
     let running = found.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
     let mut all: BTreeMap<i32, Seen> = BTreeMap::new();
-    let highest = keys.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1));
+    let known = keys.known();
+    let highest = known.keys().next_back().map_or(0, |ordinal| ordinal.saturating_add(1));
     for ordinal in 0..highest.max(wanted).max(running) {
         let pod_name = names::pod(&tier.name_any(), ordinal);
         let pod = found.pods.iter().find(|pod| pod.name_any() == pod_name);
         let record = found.chain.as_ref().and_then(|chain| chain.records.get(&ordinal));
         let endpoints = endpoints_of(tier, &pods, &found.external, ordinal);
-        all.insert(ordinal, seen(&endpoints, pod, record));
+        let is_lost = keys.lost.contains_key(&ordinal);
+        all.insert(ordinal, Seen { is_lost, ..seen(&endpoints, pod, record) });
     }
     let situation = Situation {
         role: tier.spec.role,
@@ -135,17 +166,19 @@ pub fn validate(tier: &NodeTier, found: Found, settings: &Settings) -> Result<Ch
         chain_answers: found.chain.is_some() && !is_outdated(tier, found.chain.as_ref()),
         abandon: is_abandoned(tier, found.network.as_ref()),
         stake: stake(tier),
+        begun: begun(tier, found.network.as_ref()),
+        funds: funds(tier, &mut found, wanted),
         nodes: all,
     };
-    let power = power(tier, &keys, found.chain.as_ref(), &found.siblings);
-    let Found { chain, silent, pods: seen_pods, stateful_set, external, .. } = found;
+    let power = power(tier, &known, found.chain.as_ref(), &found.siblings);
+    let Found { chain, silent, pods: seen_pods, stateful_set, external, mislabelled, .. } = found;
     Ok(Checked {
         genesis,
         waits,
         pods,
         keys,
+        mislabelled,
         fresh,
-        lost,
         situation,
         role,
         chain,
@@ -188,6 +221,33 @@ fn is_outdated(tier: &NodeTier, chain: Option<&OnChain>) -> bool {
     let ordinal = |pod: &str| pod.strip_prefix(&tier.name_any())?.strip_prefix('-')?.parse::<i32>().ok();
     let mut ordinals = registered.filter_map(|node| ordinal(&node.pod));
     ordinals.any(|ordinal| !chain.records.contains_key(&ordinal))
+}
+
+/// How many nodes were paid for before anybody asks the chain: those of its genesis, and those that are known to have been
+/// registered.
+fn begun(tier: &NodeTier, network: Option<&Network>) -> i32 {
+    let name = tier.name_any();
+    let chain = network.and_then(|network| network.spec.chain.as_ref());
+    let groups = chain.into_iter().flat_map(|chain| &chain.validators);
+    let of_genesis =
+        groups.filter(|group| group.node_tier.as_ref() == Some(&name)).map(|group| group.count.unwrap_or(1));
+    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+    let registered = nodes.iter().filter(|node| node.state.is_some());
+    let ordinals = registered.filter_map(|node| node.pod.strip_prefix(&name)?.strip_prefix('-')?.parse::<i32>().ok());
+    of_genesis.chain(ordinals.map(|ordinal| ordinal.saturating_add(1))).max().unwrap_or(0)
+}
+
+/// What new nodes are paid from. A node that is behind does not know what wallets have.
+fn funds(tier: &NodeTier, found: &mut Found, wanted: i32) -> Option<Funds> {
+    let chain = found.chain.as_mut().filter(|chain| chain.chain.status.node.ready)?;
+    let signers = chain.signers.get_mut();
+    let balance = |name: Option<String>| signers.get(&name?).map(|signer| signer.account.balance);
+    let stake = tier.spec.stake.as_ref()?;
+    let Some(template) = &stake.wallet_template else {
+        return Some(Funds::One(balance(wallet_of(tier, 0)).unwrap_or_default()));
+    };
+    let own = (0..wanted).filter_map(|ordinal| Some((ordinal, balance(wallet_of(tier, ordinal))?)));
+    Some(Funds::Each { own: own.collect(), payer: found.payer?, amount: template.amount.0 })
 }
 
 /// What is bonded for each node.
@@ -244,22 +304,8 @@ fn seen(endpoints: &Option<Vec<String>>, pod: Option<&Pod>, record: Option<&Node
             unbonding: sum(node.unbonding.iter().map(|part| part.amount)),
         }),
         moved: fit.is_some_and(|endpoints| record.is_some_and(|node| node.endpoints != *endpoints)),
+        is_lost: false,
     }
-}
-
-/// The keys that there are, and the nodes that had one and have none any more.
-fn keys_of(tier: &NodeTier, found: &Found) -> Result<(BTreeMap<i32, PublicKey>, Vec<i32>), Error> {
-    let mut keys_found = BTreeMap::new();
-    for (ordinal, secret) in &found.secrets {
-        keys_found.insert(*ordinal, keys::read(secret, keys::DATA_KEY)?.public());
-    }
-    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
-    let had = nodes
-        .iter()
-        .filter(|node| node.public_key.is_some())
-        .filter_map(|node| node.pod.strip_prefix(&tier.name_any())?.strip_prefix('-')?.parse::<i32>().ok());
-    let lost = had.filter(|ordinal| !keys_found.contains_key(ordinal)).collect();
-    Ok((keys_found, lost))
 }
 
 /// What the nodes are on the chain.

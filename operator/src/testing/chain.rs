@@ -1,4 +1,5 @@
-//! A node, as far as the operator asks it: where it stands, an account, a job, and a transaction that is final at once.
+//! A node, as far as the operator asks it: where it stands, an account, a job, nodes, one tier, and a transaction that is
+//! final at once.
 
 use crate::Context;
 use axum::{
@@ -10,9 +11,15 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tokio::net::TcpListener;
-use valo_client::Client;
+use valo_client::{
+    Client,
+    types::{Account, Node},
+};
 use valo_protocol::{Action, GenesisHash, SignedTransaction};
 
 /// A node of a test. Cheap to clone.
@@ -32,6 +39,10 @@ pub struct Told {
     pub outcome: Value,
     /// What it was asked to carry out.
     pub actions: Vec<Action>,
+    /// What every account can spend, in VALO.
+    pub balance: String,
+    /// The nodes of the registry, by their keys.
+    pub nodes: BTreeMap<String, Node>,
 }
 
 impl Peer {
@@ -39,12 +50,24 @@ impl Peer {
     pub async fn start(context: &Context, server: &super::ApiServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let told = Told { job: None, ready: true, outcome: json!({"done": "nothing"}), actions: Vec::new() };
+        let told = Told {
+            job: None,
+            ready: true,
+            outcome: json!({"done": "nothing"}),
+            actions: Vec::new(),
+            balance: "100".to_owned(),
+            nodes: BTreeMap::new(),
+        };
         let peer = Self { told: Arc::new(Mutex::new(told)), url };
         let router = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/params", get(parameters))
-            .route("/v1/accounts/{key}", get(async || Json(super::account("100"))))
+            .route("/v1/accounts/{key}", get(account))
+            .route("/v1/nodes/{key}", get(node))
+            .route("/v1/tiers", get(tiers))
+            // Whatever is asked for is there already.
+            .route("/v1/blobs/{hash}", get(async || "a blob"))
+            .route("/v1/validators", get(validators))
             .route("/v1/jobs", get(jobs))
             .route("/v1/jobs/{job}", get(job))
             .route("/v1/transactions", post(submit))
@@ -87,12 +110,35 @@ async fn jobs(State(peer): State<Peer>) -> Json<Value> {
 async fn job(State(peer): State<Peer>) -> Response {
     match peer.with(|told| told.job.clone()) {
         Some(job) => Json(job).into_response(),
-        None => {
-            let problem = json!({"type": "about:blank", "title": "", "status": 404, "detail": "", "code": "notFound"});
-            let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-            (StatusCode::NOT_FOUND, kind, problem.to_string()).into_response()
-        }
+        None => not_found(),
     }
+}
+
+fn not_found() -> Response {
+    let problem = json!({"type": "about:blank", "title": "", "status": 404, "detail": "", "code": "notFound"});
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::NOT_FOUND, kind, problem.to_string()).into_response()
+}
+
+async fn account(State(peer): State<Peer>) -> Json<Account> {
+    Json(super::account(&peer.with(|told| told.balance.clone())))
+}
+
+async fn node(State(peer): State<Peer>, Path(key): Path<String>) -> Response {
+    peer.with(|told| told.nodes.get(&key).cloned()).map_or_else(not_found, |node| Json(node).into_response())
+}
+
+/// One tier `small`, with a stake of 100 VALO a slot.
+async fn tiers() -> Json<Value> {
+    let tier = json!({
+        "name": "small", "runtime": "wasm", "milliCpu": 1000, "memory": 1u64 << 30, "stakePerSlot": "100",
+        "price": "0.001", "fuelPerSecond": 100_000_000,
+    });
+    Json(json!({"items": [{"id": 0, "nodes": 9, "owners": 9, "slots": 9, "busy": 0, "tier": tier}]}))
+}
+
+async fn validators() -> Json<Value> {
+    Json(json!({"height": 1, "hash": "00".repeat(32), "totalPower": 0, "validators": []}))
 }
 
 async fn submit(State(peer): State<Peer>, body: Bytes) -> Json<Value> {

@@ -115,6 +115,21 @@ impl ApiServer {
         self.all("events").into_iter().filter(about).filter_map(reason).collect()
     }
 
+    /// How often an event of a reason was told about an object: one that comes again is counted in the first.
+    pub fn told(&self, name: &str, reason: &str) -> u64 {
+        let of_it = |event: &&Value| event["regarding"]["name"] == name && event["reason"] == reason;
+        let count = |event: &Value| event["series"]["count"].as_u64().unwrap_or(1);
+        self.all("events").iter().filter(of_it).map(count).sum()
+    }
+
+    /// The words of a condition: its status, its reason and its message.
+    pub fn condition(&self, collection: &str, name: &str, type_: &str) -> [String; 3] {
+        let object = self.get(collection, "valo", name).unwrap_or_default();
+        let list = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let found = list.into_iter().find(|condition| condition["type"] == type_).unwrap_or_default();
+        ["status", "reason", "message"].map(|field| found[field].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Every write so far: method and path.
     pub fn writes(&self) -> Vec<String> {
         self.lock().writes.clone()

@@ -33,7 +33,7 @@ pub fn status(wallet: &Wallet, checked: &Checked, applied: &Applied, now: Timest
     match (&checked.funding, &applied.unfunded) {
         (Some(_), Some(why)) => conditions.set(FUNDED, false, "Waiting", why.clone()),
         (Some(_), None) => conditions.set(FUNDED, true, "Funded", "the account holds what spec.fundFrom says"),
-        (None, _) => {}
+        (None, _) => conditions.forget(FUNDED),
     }
     let mut status = WalletStatus {
         observed_generation: generation,
@@ -68,10 +68,10 @@ fn readiness(wallet: &Wallet, checked: &Checked) -> (bool, &'static str, String)
             }
             None => (false, "NoAccount", "the chain has no account of this key yet: send VALO to it".to_owned()),
         },
-        (None, None) => {
-            let why = checked.silent.clone().unwrap_or_else(|| format!("Network {network} has no genesis yet"));
-            (false, "ChainUnreachable", why)
-        }
+        (None, None) => match &checked.silent {
+            Some(silent) => (false, "ChainUnreachable", silent.clone()),
+            None => (false, "WaitingForNetwork", format!("Network {network} has no genesis yet")),
+        },
     }
 }
 

@@ -59,13 +59,17 @@ pub fn build(tier: &NodeTier, checked: &Checked, settings: &Settings) -> Prepare
     let namespace = namespace_of(tier);
     let network = &tier.spec.network_ref.name;
     let key_labels = [(names::COMPONENT, "node-key"), (names::NETWORK, network), (names::NODE_TIER, &tier.name_any())];
-    let keys = checked.fresh.iter().map(|(ordinal, key)| {
+    // What is not begun has neither key nor wallet.
+    let keys = checked.fresh.range(..plan.replicas).map(|(ordinal, key)| {
         keys::secret(&namespace, &names::node_key(&tier.name_any(), *ordinal), names::labels(&key_labels), key)
     });
     let stateful_set = checked.genesis.map(|genesis| stateful_set::build(tier, &checked.pods, genesis, plan.replicas));
     Prepared {
         keys: keys.collect(),
-        wallets: wallet::build(tier, checked.situation.wanted),
+        wallets: wallet::build(
+            tier,
+            if checked.has_network() { plan.replicas.min(checked.situation.wanted) } else { 0 },
+        ),
         config: config_map::build(tier, &checked.pods),
         headless: services::headless(tier),
         service: services::client(tier),
@@ -78,10 +82,11 @@ pub fn build(tier: &NodeTier, checked: &Checked, settings: &Settings) -> Prepare
     }
 }
 
-/// The pod to be replaced next. While nodes come or go, none is.
+/// The pod to be replaced next. While nodes come or go, none is; those that wait for money, or for a chain that answers, do
+/// neither.
 fn outdated(tier: &NodeTier, checked: &Checked, plan: &Plan) -> Option<String> {
     let situation = &checked.situation;
-    if plan.replicas != situation.running || plan.replicas != situation.wanted {
+    if plan.replicas != situation.running || plan.replicas > situation.wanted {
         return None;
     }
     let template = stateful_set::template(tier, &checked.pods);

@@ -37,8 +37,9 @@ fn validators(replicas: i32) -> NodeTier {
     )
 }
 
+/// Two that were registered already.
 fn workers() -> NodeTier {
-    tier(
+    let mut workers = tier(
         "workers",
         json!({
             "networkRef": {"name": "demo"}, "role": "worker", "tier": "small", "replicas": 2, "slots": 4,
@@ -48,7 +49,10 @@ fn workers() -> NodeTier {
             "nodeSelector": {"disk": "ssd"},
             "tolerations": [{"key": "valo", "operator": "Exists"}],
         }),
-    )
+    );
+    let nodes = json!([{"pod": "workers-0", "state": "active"}, {"pod": "workers-1", "state": "active"}]);
+    workers.status = serde_json::from_value(json!({"nodes": nodes})).unwrap();
+    workers
 }
 
 fn built(tier: &NodeTier, network: Network) -> Prepared {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::node_tier::funds;
 use proptest::prelude::*;
 
 fn valo(amount: u64) -> Amount {
@@ -10,7 +11,7 @@ fn record(state: NodeState, stake: u64, unbonding: u64) -> Option<Record> {
 }
 
 fn seen(ready: bool, record: Option<Record>) -> Seen {
-    Seen { ready, record, moved: false }
+    Seen { ready, record, ..Seen::default() }
 }
 
 fn active() -> Seen {
@@ -25,6 +26,8 @@ fn situation(role: Role, wanted: i32, running: i32, nodes: Vec<Seen>) -> Situati
         chain_answers: true,
         abandon: false,
         stake: valo(100),
+        begun: 0,
+        funds: Some(Funds::One(valo(100_000))),
         nodes: (0..).zip(nodes).collect(),
     }
 }
@@ -98,7 +101,7 @@ fn what_is_not_known_is_not_taken_for_gone() {
     assert_eq!(planned(&unknown), (4, vec![]));
     assert!(!plan(&unknown).is_over());
     unknown.wanted = 6;
-    assert_eq!(planned(&unknown), (6, vec![]), "more nodes may start: they bring the chain about");
+    assert_eq!(planned(&unknown), (4, vec![]), "nobody knows who pays for more");
 }
 
 #[test]
@@ -122,6 +125,64 @@ fn a_registration_that_came_late_is_undone() {
     assert!(!plan(&late).is_over());
 }
 
+#[test]
+fn what_is_paid_for_and_the_first_are_begun_before_the_chain_answers() {
+    let silent = |wanted, running, begun| {
+        let nodes = vec![Seen::default(); 8];
+        let situation = Situation { chain_answers: false, begun, ..situation(Role::Worker, wanted, running, nodes) };
+        plan(&situation).replicas
+    };
+    assert_eq!(silent(5, 0, 0), 1, "a tier that joins: the chain is read through it");
+    assert_eq!(silent(5, 0, 4), 4, "four of the genesis");
+    assert_eq!(silent(2, 0, 4), 2);
+    assert_eq!(silent(5, 3, 0), 3, "what was begun goes on");
+    assert_eq!(silent(0, 0, 0), 0);
+}
+
+#[test]
+fn no_more_nodes_are_begun_than_are_paid_for() {
+    let tier = |purse: u64, running: i32, nodes: Vec<Seen>| {
+        let wanted = i32::try_from(nodes.len()).unwrap();
+        Situation { funds: Some(Funds::One(valo(purse))), ..situation(Role::Worker, wanted, running, nodes) }
+    };
+    let new = |count| vec![Seen::default(); count];
+    let begun = |situation: &Situation| plan(situation).replicas;
+    assert_eq!(begun(&tier(0, 0, new(50))), 1, "the first waits for money");
+    assert_eq!(begun(&tier(450, 0, new(50))), 4);
+    assert_eq!(begun(&tier(450, 7, new(50))), 7, "what was begun goes on");
+    let scaled = |purse| {
+        let mut nodes = vec![active(); 3];
+        nodes.extend(new(47));
+        tier(purse, 3, nodes)
+    };
+    assert_eq!(begun(&scaled(150)), 4);
+    assert_eq!(begun(&scaled(20)), 3, "the chain is read through those that are there");
+    let missing = plan(&scaled(150)).unpaid;
+    assert_eq!(missing.len(), 46);
+    let sum: u64 = missing.values().map(|amount| amount.units()).sum();
+    assert_eq!(sum, valo(4550).units() + funds::RESERVE.units());
+    // One that is up without money is not registered: the chain would refuse it at every pass.
+    let poor = tier(20, 1, vec![seen(true, None)]);
+    assert_eq!(planned(&poor), (1, vec![]));
+    assert_eq!(plan(&poor).waits[&0], "for money: 80.1 VALO are missing");
+    let rich = tier(101, 1, vec![seen(true, None)]);
+    assert_eq!(planned(&rich), (1, vec![(0, Step::Register)]));
+}
+
+#[test]
+fn nodes_that_have_a_stake_need_no_money() {
+    let left = seen(false, record(NodeState::Left, 0, 100));
+    let poor =
+        Situation { funds: Some(Funds::One(Amount::ZERO)), ..situation(Role::Worker, 2, 1, vec![active(), left]) };
+    assert_eq!(planned(&poor), (2, vec![(1, Step::Rebond(valo(100)))]));
+    // Their pods are brought back whatever the wallet has, as after the StatefulSet was deleted.
+    let all =
+        Situation { funds: Some(Funds::One(Amount::ZERO)), ..situation(Role::Validator, 4, 0, vec![active(); 4]) };
+    assert_eq!(planned(&all), (4, vec![]));
+    let unknown = Situation { funds: None, ..all };
+    assert_eq!(planned(&unknown), (4, vec![]));
+}
+
 /// Cluster and chain, just enough of them: what steps do, and what happens by itself.
 #[derive(Debug, Clone, Default)]
 struct World {
@@ -140,7 +201,7 @@ impl World {
         let nodes = (0..highest).map(|ordinal| Seen {
             ready: self.pods.get(&ordinal).copied().unwrap_or(false),
             record: self.records.get(&ordinal).cloned(),
-            moved: false,
+            ..Seen::default()
         });
         Situation { nodes: (0..).zip(nodes).collect(), ..situation(role, wanted, self.running, vec![]) }
     }
