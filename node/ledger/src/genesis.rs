@@ -17,7 +17,9 @@ use valo_protocol::{
     encoding::encode,
     hash::BlockId,
     registry::{NodeId, NodeRole, NodeState},
-    state::{CHAIN_ROW, ChainRecord, EPOCHS_ROW, EpochStart, EpochStarts, NodeRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply},
+    state::{
+        CHAIN_ROW, ChainRecord, EPOCHS_ROW, EpochStart, EpochStarts, NodeRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply,
+    },
 };
 
 /// The rows of the genesis state. Listed accounts come first, the nodes' own accounts after them, empty.

@@ -6,14 +6,14 @@
 use crate::{Draft, Effects, Ledger, MemoryStore, View, accounts, fees};
 use std::{collections::BTreeMap, sync::Arc};
 use valo_protocol::{
-    AccountNumber, Action, Amount, Block, Genesis, Parameters, PublicKey, SecretKey, SignedTransaction, Timestamp,
-    Transaction, Height,
-    hash::BlockId,
+    AccountNumber, Action, Amount, Block, Genesis, Height, Parameters, PublicKey, SecretKey, SignedTransaction,
+    Timestamp, Transaction,
     amount::UNITS_PER_VALO,
     bytes::{BoundedString, BoundedVec},
     encoding::Varint,
     genesis::{GenesisAccount, GenesisNode},
     grant::{Grant, SignedGrant},
+    hash::BlockId,
     keys::Signature,
     params::Preset,
     receipt::{Outcome, Reason, Receipt},
@@ -155,7 +155,12 @@ impl TestChain {
         let nodes = u32::try_from(genesis.nodes.len()).expect("few nodes");
         let keys =
             keys.chain((0..nodes.saturating_add(JOINERS)).map(node_key)).map(|key| (key.public(), key)).collect();
-        Self { ledger: Ledger::open(genesis, store).expect("a state that opens"), keys: Arc::new(keys), silent: vec![], evidence: vec![] }
+        Self {
+            ledger: Ledger::open(genesis, store).expect("a state that opens"),
+            keys: Arc::new(keys),
+            silent: vec![],
+            evidence: vec![],
+        }
     }
 
     /// The account of the n-th node.

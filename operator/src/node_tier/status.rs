@@ -144,7 +144,7 @@ fn conditions(
         false => conditions.set(PROGRESSING, false, "Settled", counts),
     }
     let lost: Vec<String> = checked.lost.iter().map(|ordinal| names::pod(&tier.name_any(), *ordinal)).collect();
-    match (applied.hindrances.first(), lost.is_empty(), jailed(checked)) {
+    match (applied.hindrances.first(), lost.is_empty(), put_out(checked)) {
         (Some(hindrance), ..) => {
             let pod = names::pod(&tier.name_any(), hindrance.ordinal);
             conditions.set(DEGRADED, true, hindrance.reason, format!("{pod}: {}", hindrance.message));
@@ -157,16 +157,24 @@ fn conditions(
                 format!("the Secrets of {} are gone: restore them", lost.join(", ")),
             );
         }
-        (None, true, Some(ordinal)) => {
+        (None, true, Some((ordinal, NodeState::Tombstoned))) => {
             let pod = names::pod(&tier.name_any(), ordinal);
-            conditions.set(DEGRADED, true, "Jailed", format!("{pod} is jailed for a fault"));
+            let message =
+                format!("{pod} signed twice: its key never takes part again, and what is left of its stake is paid");
+            conditions.set(DEGRADED, true, "Tombstoned", message);
+        }
+        (None, true, Some((ordinal, _))) => {
+            let pod = names::pod(&tier.name_any(), ordinal);
+            conditions.set(DEGRADED, true, "Jailed", format!("{pod} is jailed: it signed too few blocks"));
         }
         (None, true, None) => conditions.set(DEGRADED, false, "AllWell", "every node is what it should be"),
     }
     conditions.into_list()
 }
 
-fn jailed(checked: &Checked) -> Option<i32> {
+/// A node that was put out for a fault; the worse fault first.
+fn put_out(checked: &Checked) -> Option<(i32, NodeState)> {
     let records = &checked.chain.as_ref()?.records;
-    records.iter().find(|(_, record)| record.state == NodeState::Jailed).map(|(ordinal, _)| *ordinal)
+    let found = |state| records.iter().find(|(_, record)| record.state == state).map(|(ordinal, _)| (*ordinal, state));
+    found(NodeState::Tombstoned).or_else(|| found(NodeState::Jailed))
 }

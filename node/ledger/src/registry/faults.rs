@@ -117,8 +117,7 @@ pub(crate) fn punish_all(ctx: &mut Context<'_>, evidence: &[Evidence]) -> Result
 /// Evidence by transaction. Phase 1 has checked it; what the block itself carried may have come first.
 pub(super) fn submit(ctx: &mut Context<'_>, evidence: &Evidence) -> Result<Made, Failure> {
     let key = evidence.culprit();
-    let (node, record) =
-        validator(&ctx.state, &key)?.ok_or(Reason::BadEvidence(BadEvidence::NoValidator(key)))?;
+    let (node, record) = validator(&ctx.state, &key)?.ok_or(Reason::BadEvidence(BadEvidence::NoValidator(key)))?;
     if record.state == NodeState::Tombstoned {
         return Err(Reason::BadEvidence(BadEvidence::AlreadyPunished(key)).into());
     }

@@ -129,16 +129,15 @@ pub(super) fn seat(ctx: &mut Context<'_>, node: NodeId) -> Result<(), LedgerErro
 
 /// Makes the row of a validator; gives its number.
 pub(crate) fn genesis_validator(state: &mut Overlay<'_>, node: NodeId, key: PublicKey) -> Result<u32, LedgerError> {
-    let record =
-        ValidatorRecord {
-            node,
-            key,
-            blocks: Varint(0),
-            signed: Varint(0),
-            misses: 0,
-            skipped_until: Height(0),
-            duty: Default::default(),
-        };
+    let record = ValidatorRecord {
+        node,
+        key,
+        blocks: Varint(0),
+        signed: Varint(0),
+        misses: 0,
+        skipped_until: Height(0),
+        duty: Default::default(),
+    };
     let index = state.fill_slot(&record)?;
     state.put(Table::ValidatorByKey, key.0, row_key(index).to_vec());
     u32::try_from(index).map_err(|_| LedgerError::Overflow("rows of validators"))

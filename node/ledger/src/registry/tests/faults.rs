@@ -53,7 +53,10 @@ fn who_signs_twice_loses_a_twentieth_and_never_comes_back() {
         let punished = Event::Punished { node: NodeId(2), owner: account(2), amount: valo(2), offence };
         assert!(events.contains(&punished), "{events:?}");
         let record = chain.node(2);
-        assert_eq!((record.state, record.stake, record.unbonding[0].amount), (NodeState::Tombstoned, valo(19), valo(19)));
+        assert_eq!(
+            (record.state, record.stake, record.unbonding[0].amount),
+            (NodeState::Tombstoned, valo(19), valo(19))
+        );
         let after = chain.view().supply().unwrap();
         assert_eq!(after.rewards.checked_sub(before.rewards), Some(valo(2)), "into the pool, and nowhere else");
 
@@ -262,6 +265,7 @@ fn missed_proposals_count_and_pauses_of_the_chain_do_not() {
         chain.block_at(Round(0), Duration(3_600_000), vec![]);
     }
     silent_for(&mut chain, 2, 20);
-    let events: Vec<Event> = (0..20).flat_map(|_| chain.block_at(Round(0), Duration(3_600_000), vec![]).events).collect();
+    let events: Vec<Event> =
+        (0..20).flat_map(|_| chain.block_at(Round(0), Duration(3_600_000), vec![]).events).collect();
     assert!(!events.iter().any(is_punished), "{events:?}");
 }
