@@ -196,6 +196,12 @@ pub struct Parameters {
     /// How long unbonded stake stays slashable, such as `1h` or `21d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unbonding: Option<Span>,
+    /// How long a validator is watched, such as `10m`: one that signed less than half of it is jailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime_window: Option<Span>,
+    /// How long a validator is jailed at least, such as `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jail: Option<Span>,
     /// How long reveals may come after commits closed, such as `15s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reveal_window: Option<Span>,

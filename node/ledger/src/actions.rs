@@ -23,6 +23,8 @@ pub(crate) fn apply(ctx: &mut Context<'_>, signed: &SignedTransaction) -> Result
         action @ (Action::RegisterNode { .. }
         | Action::UpdateNode { .. }
         | Action::Drain
+        | Action::SubmitEvidence { .. }
+        | Action::Unjail
         | Action::RemoveNode { .. }
         | Action::ResumeNode { .. }
         | Action::Bond { .. }

@@ -17,7 +17,7 @@ use valo_protocol::{
     block::MAX_BLOCK,
     encoding::Varint,
     job::{Attempt, ShardKey},
-    receipt::{Invalid, Reason},
+    receipt::{BadEvidence, Invalid, Reason},
     registry::{NodeId, NodeState},
     state::{AccountRecord, NodeRecord},
     transaction::{MAX_TRANSACTION, Transaction},
@@ -61,7 +61,7 @@ impl Refusal {
 /// One message of the protocol about one shard.
 pub(crate) type Entry = (MessageKind, ShardKey, Attempt);
 
-/// The entries of a message of the protocol; none for other actions, `Return` and `Drain`.
+/// The entries of a message of the protocol; none for other actions, and for messages that are about a node itself.
 fn entries(action: &Action) -> Vec<Entry> {
     match action {
         Action::Commit { entries } => {
@@ -75,6 +75,8 @@ fn entries(action: &Action) -> Vec<Entry> {
         }
         Action::Transfer { .. }
         | Action::TransferToKey { .. }
+        | Action::SubmitEvidence { .. }
+        | Action::Unjail
         | Action::SubmitJob { .. }
         | Action::CancelJob { .. }
         | Action::Return
@@ -127,7 +129,16 @@ fn check_message(
     transaction: &Transaction,
     account: &AccountRecord,
 ) -> Result<(NodeId, Vec<Entry>), Refusal> {
+    if let Action::SubmitEvidence { evidence } = &transaction.action {
+        let accused = registry::check_submitted_evidence(store, evidence)?;
+        return Ok((accused.map_err(Invalid::BadEvidence)?, Vec::new()));
+    }
     let node = account.node.ok_or(Invalid::NotANode(transaction.sender))?;
+    if matches!(transaction.action, Action::Unjail) {
+        let verdict = registry::can_unjail(store, node)?;
+        verdict.map_err(|reason| Invalid::CannotUnjail(Box::new(reason)))?;
+        return Ok((node, Vec::new()));
+    }
     if matches!(transaction.action, Action::Return | Action::Drain) {
         let record: NodeRecord = crate::tables::expect_row(store, u64::from(node.0))?;
         if matches!(transaction.action, Action::Drain) {
@@ -181,8 +192,10 @@ pub(crate) struct Admission {
     /// Of these, what pays: at most three quarters of a block.
     paying_bytes: u64,
     paying_weight: u64,
-    /// Messages of the protocol in this block, by node. `Return` and `Drain` are recorded without entry.
+    /// Messages of the protocol in this block, by node. `Return`, `Unjail` and `Drain` are recorded without entry.
     said: BTreeSet<(NodeId, Option<Entry>)>,
+    /// Who is accused in this block, by transaction.
+    accused: BTreeSet<NodeId>,
 }
 
 impl Admission {
@@ -190,7 +203,16 @@ impl Admission {
         // Certificate and evidence come on top, and the whole must stay readable whatever the parameters say.
         let readable = MAX_BLOCK.saturating_sub(MAX_BLOCK / 8);
         let max_bytes = params.block_bytes.min(u64::try_from(readable).unwrap_or(u64::MAX));
-        Self { params, max_bytes, bytes: 0, weight: 0, paying_bytes: 0, paying_weight: 0, said: BTreeSet::new() }
+        Self {
+            params,
+            max_bytes,
+            bytes: 0,
+            weight: 0,
+            paying_bytes: 0,
+            paying_weight: 0,
+            said: BTreeSet::new(),
+            accused: BTreeSet::new(),
+        }
     }
 
     /// Debits the fee and advances the nonce in `state`, which holds the state at the block's start and
@@ -207,17 +229,19 @@ impl Admission {
         let room = self.room(transaction, size)?;
         if transaction.action.is_protocol_message() {
             let (node, entries) = check_message(state, &self.params, transaction, &account)?;
-            if entries.is_empty() && self.said.contains(&(node, None)) {
+            if let Action::SubmitEvidence { evidence } = &transaction.action {
+                if !self.accused.insert(node) {
+                    return Err(Invalid::BadEvidence(BadEvidence::Twice(evidence.culprit())).into());
+                }
+            } else if entries.is_empty() && !self.said.insert((node, None)) {
                 return Err(match transaction.action {
                     Action::Drain => Invalid::CannotDrain(Box::new(Reason::NodeIs(NodeState::Draining))).into(),
+                    Action::Unjail => Invalid::CannotUnjail(Box::new(Reason::NodeIs(NodeState::Joining))).into(),
                     _ => Invalid::NotAbsent.into(),
                 });
             }
             if let Some((_, shard, _)) = entries.iter().find(|entry| self.said.contains(&(node, Some(**entry)))) {
                 return Err(Invalid::NotOpen(*shard).into());
-            }
-            if entries.is_empty() {
-                self.said.insert((node, None));
             }
             self.said.extend(entries.into_iter().map(|entry| (node, Some(entry))));
         }

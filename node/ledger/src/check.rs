@@ -1,12 +1,14 @@
 //! Whether a block is acceptable as the next one: everything that the state says about it. Signatures of
 //! transactions, the signatures in the parent's certificate and the wall clock are the caller's to check.
 
-use crate::{BlockError, LedgerError, admission::Admission, head::Head, overlay::Overlay, store::Store, validators};
+use crate::{
+    BlockError, LedgerError, admission::Admission, head::Head, overlay::Overlay, registry, store::Store, validators,
+};
 use std::sync::Arc;
 use valo_protocol::{
     Amount, Block, Header, Parameters, ValidatorSet,
     encoding::encode,
-    hash::Hash,
+    hash::{GenesisHash, Hash},
     vote::Certificate,
     vrf::{self, VrfOutput},
 };
@@ -14,6 +16,7 @@ use valo_protocol::{
 /// Checks header and certificate against the head; gives the proposer's random output.
 pub(crate) fn header(
     store: &dyn Store,
+    genesis: &GenesisHash,
     params: &Parameters,
     head: &Head,
     block: &Block,
@@ -42,12 +45,10 @@ pub(crate) fn header(
     if header.next_validators != expected {
         return Err(BlockError::NextValidators { expected, found: header.next_validators });
     }
-    if !block.evidence.is_empty() {
-        return Err(BlockError::Evidence);
-    }
     if !block.is_consistent() {
         return Err(BlockError::Contents);
     }
+    registry::check_all_evidence(store, genesis, head.height, &block.evidence)?.map_err(BlockError::Evidence)?;
     last_commit(head, block.last_commit.as_ref())?;
     randomness(head, header)
 }

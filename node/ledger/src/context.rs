@@ -267,6 +267,14 @@ impl<'a> Context<'a> {
         Ok(taken)
     }
 
+    /// Moves stake into the pool of rewards. The node's record must say so too.
+    pub(crate) fn stake_to_rewards(&mut self, bonded: Amount, unbonding: Amount) -> Result<(), LedgerError> {
+        self.supply.bonded = subtract(self.supply.bonded, bonded)?;
+        self.supply.unbonding = subtract(self.supply.unbonding, unbonding)?;
+        self.supply.rewards = add(self.supply.rewards, add(bonded, unbonding)?)?;
+        Ok(())
+    }
+
     /// Pays an account out of the pool of rewards, as far as it reaches; gives how much.
     pub fn pay_from_rewards(&mut self, to: AccountNumber, amount: Amount) -> Result<Amount, LedgerError> {
         let paid = amount.min(self.supply.rewards);

@@ -6,7 +6,7 @@ use valo_protocol::{
     encoding::DecodeError,
     genesis::GenesisError,
     hash::{BlockId, GenesisHash},
-    receipt::Invalid,
+    receipt::{BadEvidence, Invalid},
     time::{Height, Timestamp},
     validator::ValidatorSetError,
     vote::CertificateError,
@@ -147,9 +147,9 @@ pub enum BlockError {
     /// The parent's certificate does not verify.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// Evidence, which these rules do not take yet.
-    #[error("version 1 of the rules takes no evidence in blocks")]
-    Evidence,
+    /// Evidence that proves nothing, or nothing any more.
+    #[error("the block's evidence is not acceptable: {0}")]
+    Evidence(BadEvidence),
     /// Another state.
     #[error("the header carries the state root {found}; the state after the parent has {expected}")]
     State {

@@ -83,7 +83,9 @@ pub(crate) fn execute(base: &Base<'_>, block: &Block) -> Result<Effects, LedgerE
         validators: head.validators.clone(),
         next_validators: next_set.clone(),
     };
-    validators::record(&mut ctx.state, &mut ctx.events, head, header, block.last_commit.as_ref())?;
+    let (last_commit, step) = (block.last_commit.as_ref(), base.params.longest_step());
+    validators::record(&mut ctx.state, &mut ctx.events, head, header, last_commit, step)?;
+    registry::punish_all(&mut ctx, &block.evidence)?;
 
     for signed in &block.transactions {
         ctx.supply.balances = subtract(ctx.supply.balances, signed.transaction.max_fee)?;
@@ -100,7 +102,11 @@ pub(crate) fn execute(base: &Base<'_>, block: &Block) -> Result<Effects, LedgerE
     distribute(&mut ctx, owner, collected)?;
     jobs::end_of_block(&mut ctx)?;
     registry::end_of_block(&mut ctx)?;
-    finish(base, ctx, block, next_set, receipts)
+    let duty_since = registry::judge_duty(&mut ctx, registry::duty_since(base.store)?)?;
+    if next_set.is_some() {
+        registry::note_epoch(&mut ctx)?;
+    }
+    finish(base, ctx, block, next_set, duty_since, receipts)
 }
 
 /// Executes an action; what is not used of `max_fee` returns to the sender.
@@ -149,6 +155,7 @@ fn finish(
     mut ctx: Context<'_>,
     block: &Block,
     next_set: Option<Arc<valo_protocol::ValidatorSet>>,
+    duty_since: Timestamp,
     receipts: Vec<Receipt>,
 ) -> Result<Effects, LedgerError> {
     let (head, header) = (base.head, &block.header);
@@ -178,6 +185,7 @@ fn finish(
         randomness: ctx.randomness,
         epoch,
         epoch_started,
+        duty_since,
         validators: validators.hash(),
     };
     ctx.state.put(Table::System, row_key(CHAIN_ROW), encode(&chain));

@@ -12,12 +12,14 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 use valo_protocol::{
-    Amount, Genesis, Hash, Height, WorkClock,
+    Amount, Genesis, Hash, Height, Timestamp, WorkClock,
     bytes::BoundedVec,
     encoding::encode,
     hash::BlockId,
     registry::{NodeId, NodeRole, NodeState},
-    state::{CHAIN_ROW, ChainRecord, NodeRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply},
+    state::{
+        CHAIN_ROW, ChainRecord, EPOCHS_ROW, EpochStart, EpochStarts, NodeRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply,
+    },
 };
 
 /// The rows of the genesis state. Listed accounts come first, the nodes' own accounts after them, empty.
@@ -38,10 +40,18 @@ pub(crate) fn changes(genesis: &Genesis) -> Result<Changes, LedgerError> {
         randomness,
         epoch: 0,
         epoch_started: genesis.time,
+        duty_since: genesis.time,
         validators: validators.hash(),
     };
     // The supply is written below, when everything is counted.
-    let system = [(PARAMETERS_ROW, encode(&genesis.parameters)), (SUPPLY_ROW, Vec::new()), (CHAIN_ROW, encode(&chain))];
+    let first = EpochStart { height: Height(1), time: genesis.time };
+    let starts = BoundedVec::new(vec![first]).map_err(|_| LedgerError::Overflow("epochs kept"))?;
+    let system = [
+        (PARAMETERS_ROW, encode(&genesis.parameters)),
+        (SUPPLY_ROW, Vec::new()),
+        (CHAIN_ROW, encode(&chain)),
+        (EPOCHS_ROW, encode(&EpochStarts { starts })),
+    ];
     for (expected, row) in system {
         if state.append_bytes(Table::System, row)? != expected {
             return Err(LedgerError::corrupt("system", format!("row {expected} is not where it belongs")));
@@ -73,6 +83,7 @@ pub(crate) fn changes(genesis: &Genesis) -> Result<Changes, LedgerError> {
             busy: 0,
             unanswered: 0,
             validator,
+            jailed_until: Timestamp(0),
             ready: true,
             unbonding: BoundedVec::default(),
             endpoints: BoundedVec::default(),

@@ -8,15 +8,16 @@ use crate::{
     genesis,
     head::{Due, GENESIS_KEY, Head},
     overlay::Overlay,
+    registry,
     store::{Changes, Store, Table},
     tables,
     trees::Trees,
     view::View,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use valo_protocol::{
     AccountNumber, Block, Genesis, Hash, Header, Parameters, PublicKey, SignedTransaction, Timestamp, Validator,
-    block::{evidence_root, transactions_root},
+    block::{MAX_EVIDENCE, evidence_root, transactions_root},
     bytes::BoundedVec,
     encoding::{decode, encode},
     hash::GenesisHash,
@@ -24,7 +25,7 @@ use valo_protocol::{
     receipt::Invalid,
     state::{AccountRecord, PARAMETERS_ROW, SUPPLY_ROW, Supply},
     time::{Duration, Round},
-    vote::Certificate,
+    vote::{Certificate, Evidence},
     vrf::VrfProof,
 };
 
@@ -41,6 +42,8 @@ pub struct Draft {
     pub vrf_proof: VrfProof,
     /// The certificate of the head; none at height 1.
     pub last_commit: Option<Certificate>,
+    /// Proofs of faults; those that prove nothing any more are left out.
+    pub evidence: Vec<Evidence>,
 }
 
 /// The state machine over a store.
@@ -174,6 +177,7 @@ impl<S: Store> Ledger<S> {
                 Err(admission::Refusal::Invalid(_) | admission::Refusal::Full { .. }) => {}
             }
         }
+        let evidence = self.acceptable(draft.evidence)?;
         let time = draft.time.max(self.head.time.after(Duration(1)));
         let header = Header {
             version: Header::VERSION,
@@ -185,17 +189,30 @@ impl<S: Store> Ledger<S> {
             vrf_proof: draft.vrf_proof,
             transactions: transactions_root(&transactions),
             last_commit: draft.last_commit.as_ref().map(Certificate::hash).unwrap_or_default(),
-            evidence: evidence_root(&[]),
+            evidence: evidence_root(&evidence),
             state: self.head.state_root,
             next_validators: check::next_validators(&self.store, &self.params, &self.head, time)?,
         };
-        Ok(Block { header, last_commit: draft.last_commit, evidence: BoundedVec::default(), transactions })
+        Ok(Block { header, last_commit: draft.last_commit, evidence, transactions })
+    }
+
+    /// Of what validators are accused of, what the next block may carry: one proof against each.
+    fn acceptable(&self, found: Vec<Evidence>) -> Result<BoundedVec<Evidence, MAX_EVIDENCE>, LedgerError> {
+        let mut culprits = BTreeSet::new();
+        let mut evidence = Vec::new();
+        for fault in found {
+            let is_good = registry::check_evidence(&self.store, &self.genesis_hash, self.head.height, &fault)?.is_ok();
+            if is_good && evidence.len() < MAX_EVIDENCE && culprits.insert(fault.culprit()) {
+                evidence.push(fault);
+            }
+        }
+        BoundedVec::new(evidence).map_err(|_| LedgerError::Overflow("evidence of a block"))
     }
 
     /// Whether a block is acceptable as the next one: everything but the signatures of transactions, those in
     /// the certificate ([`Self::check_certificate`]) and the wall clock.
     pub fn check(&self, block: &Block) -> Result<(), BlockError> {
-        check::header(&self.store, &self.params, &self.head, block)?;
+        check::header(&self.store, &self.genesis_hash, &self.params, &self.head, block)?;
         check::transactions(&mut Overlay::new(&self.store), &self.params, block)?;
         Ok(())
     }

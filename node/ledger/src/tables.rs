@@ -15,7 +15,7 @@ use valo_protocol::{
     encoding::{decode, encode},
     proof::JobRecord,
     registry::Tier,
-    state::{AccountRecord, ChainRecord, KeyRecord, NodeRecord, Supply, ValidatorRecord},
+    state::{AccountRecord, ChainRecord, EpochStarts, KeyRecord, NodeRecord, Supply, ValidatorRecord},
 };
 
 /// What a table holds under its keys.
@@ -47,6 +47,7 @@ records! {
     "parameters": Parameters;
     "supply": Supply;
     "chain record": ChainRecord;
+    "starts of epochs": EpochStarts;
 }
 
 /// The key of a numbered row.
@@ -211,6 +212,7 @@ mod tests {
             signed: Varint(0),
             misses: 0,
             skipped_until: Height(0),
+            duty: Default::default(),
         }
     }
 

@@ -6,19 +6,20 @@
 use crate::{Draft, Effects, Ledger, MemoryStore, View, accounts, fees};
 use std::{collections::BTreeMap, sync::Arc};
 use valo_protocol::{
-    AccountNumber, Action, Amount, Block, Genesis, Parameters, PublicKey, SecretKey, SignedTransaction, Timestamp,
-    Transaction,
+    AccountNumber, Action, Amount, Block, Genesis, Height, Parameters, PublicKey, SecretKey, SignedTransaction,
+    Timestamp, Transaction,
     amount::UNITS_PER_VALO,
     bytes::{BoundedString, BoundedVec},
     encoding::Varint,
     genesis::{GenesisAccount, GenesisNode},
     grant::{Grant, SignedGrant},
+    hash::BlockId,
     keys::Signature,
     params::Preset,
     receipt::{Outcome, Reason, Receipt},
     registry::{NodeId, NodeRole, Runtime, Tier, TierId},
     time::{Duration, Round},
-    vote::{Certificate, CommitSignature, Vote, VoteKind},
+    vote::{Certificate, CommitSignature, Evidence, Vote, VoteKind},
     vrf,
 };
 
@@ -138,6 +139,8 @@ pub struct TestChain {
     keys: Arc<BTreeMap<PublicKey, SecretKey>>,
     /// Who signs certificates: everybody, unless a test takes somebody out.
     pub silent: Vec<PublicKey>,
+    /// What proposers know of faults.
+    pub evidence: Vec<Evidence>,
 }
 
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a failure here is a failed test")]
@@ -152,7 +155,12 @@ impl TestChain {
         let nodes = u32::try_from(genesis.nodes.len()).expect("few nodes");
         let keys =
             keys.chain((0..nodes.saturating_add(JOINERS)).map(node_key)).map(|key| (key.public(), key)).collect();
-        Self { ledger: Ledger::open(genesis, store).expect("a state that opens"), keys: Arc::new(keys), silent: vec![] }
+        Self {
+            ledger: Ledger::open(genesis, store).expect("a state that opens"),
+            keys: Arc::new(keys),
+            silent: vec![],
+            evidence: vec![],
+        }
     }
 
     /// The account of the n-th node.
@@ -177,6 +185,18 @@ impl TestChain {
             expires: self.ledger.head().time.after(Duration(3_600_000)),
         };
         grant.sign(&self.ledger.genesis_hash(), &account_key(owner))
+    }
+
+    /// Proof that a validator prevoted for two blocks at a height.
+    pub fn double_sign(&self, n: u32, height: Height) -> Evidence {
+        let signed = |block: u8| {
+            let block = Some(BlockId([block; 32]));
+            let vote =
+                Vote { kind: VoteKind::Prevote, height, round: Round(0), block, validator: node_key(n).public() };
+            let signature = node_key(n).sign(&vote.signed_bytes(&self.ledger.genesis_hash()));
+            (vote, signature)
+        };
+        Evidence::Votes { first: signed(1), second: signed(2) }
     }
 
     /// A block with one action of an account; what became of it.
@@ -261,7 +281,14 @@ impl TestChain {
         let proposer = self.ledger.proposer(round).expect("a proposer").key;
         let key = self.keys.get(&proposer).expect("a known validator");
         let vrf_proof = vrf::prove(key, &vrf::input(&head.randomness, head.height.next())).expect("a proof");
-        let draft = Draft { time: head.time.after(after), round, proposer, vrf_proof, last_commit: self.certificate() };
+        let draft = Draft {
+            time: head.time.after(after),
+            round,
+            proposer,
+            vrf_proof,
+            last_commit: self.certificate(),
+            evidence: self.evidence.clone(),
+        };
         self.ledger.draft(draft, &mut transactions.into_iter()).expect("a draft")
     }
 

@@ -7,6 +7,7 @@ use crate::{
     LedgerError,
     head::Head,
     overlay::Overlay,
+    registry::{self, OUT},
     store::{Store, Table},
     tables,
 };
@@ -20,7 +21,7 @@ use valo_protocol::{
     event::Event,
     registry::{NodeId, NodeState},
     state::{NodeRecord, ValidatorRecord},
-    time::Round,
+    time::{Duration, Round},
     vote::Certificate,
 };
 
@@ -121,29 +122,33 @@ pub(crate) fn record(
     head: &Head,
     header: &Header,
     last_commit: Option<&Certificate>,
+    longest_step: Duration,
 ) -> Result<(), LedgerError> {
     let members = |set: &'_ ValidatorSet| set.validators().iter().map(|validator| validator.key).collect::<Vec<_>>();
     let (signers, present) = (members(&head.signers), members(&head.validators));
     let mut records = Records::read(state, signers.iter().chain(&present))?;
-    if let Some(certificate) = last_commit {
-        let signed: BTreeSet<PublicKey> = certificate.signatures.iter().map(|signature| signature.validator).collect();
-        for key in &signers {
-            records.change(key, |record| {
-                record.blocks = Varint(record.blocks.0.saturating_add(1));
-                record.signed = Varint(record.signed.0.saturating_add(u64::from(signed.contains(key))));
-            });
-        }
-    }
     let missed: BTreeSet<PublicKey> = (header.round.0.saturating_sub(MAX_ROUNDS_JUDGED)..header.round.0)
         .filter_map(|round| head.proposer(Round(round)))
         .map(|validator| validator.key)
         .filter(|key| *key != header.proposer)
         .collect();
+    if let Some(certificate) = last_commit {
+        let signed: BTreeSet<PublicKey> = certificate.signatures.iter().map(|signature| signature.validator).collect();
+        let step = header.time.since(head.time).min(longest_step);
+        for key in &signers {
+            records.change(key, |record| {
+                record.blocks = Varint(record.blocks.0.saturating_add(1));
+                record.signed = Varint(record.signed.0.saturating_add(u64::from(signed.contains(key))));
+                registry::credit(record, step, signed.contains(key) && !missed.contains(key));
+            });
+        }
+    }
     for key in missed {
         records.change(&key, |record| {
             record.misses = record.misses.saturating_add(1);
             let heights = 1u64.wrapping_shl(record.misses.min(MAX_SKIP_EXPONENT));
-            record.skipped_until = Height(header.height.0.saturating_add(heights));
+            // One that is out stays out.
+            record.skipped_until = record.skipped_until.max(Height(header.height.0.saturating_add(heights)));
             events.push(Event::ProposalMissed {
                 validator: key,
                 misses: record.misses,
@@ -154,7 +159,9 @@ pub(crate) fn record(
     if records.records.get(&header.proposer).is_some_and(|(_, record, _)| record.misses > 0) {
         records.change(&header.proposer, |record| {
             record.misses = 0;
-            record.skipped_until = Height(0);
+            if record.skipped_until != OUT {
+                record.skipped_until = Height(0);
+            }
         });
     }
     records.write(state);

@@ -17,6 +17,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 /// The most bytes of an encoded block: two MiB of transactions, and the certificate.
 pub const MAX_BLOCK: usize = 4 * 1024 * 1024;
 
+/// The most proofs of faults in a block.
+pub const MAX_EVIDENCE: usize = 64;
+
 /// The header of a block. Its hash is the block's id, and what validators sign.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Header {
@@ -64,7 +67,7 @@ pub struct Block {
     /// The parent's certificate: who took part. None at height 1.
     pub last_commit: Option<Certificate>,
     /// Proofs of faults.
-    pub evidence: BoundedVec<Evidence, 64>,
+    pub evidence: BoundedVec<Evidence, MAX_EVIDENCE>,
     /// Transactions in order of execution.
     pub transactions: Vec<SignedTransaction>,
 }

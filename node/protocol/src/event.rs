@@ -97,6 +97,8 @@ pub enum Event {
     Rebonded { node: NodeId, owner: AccountNumber, amount: Amount },
     /// Stake was paid to its owner.
     StakePaid { node: NodeId, owner: AccountNumber, amount: Amount },
+    /// Stake of a validator was taken into the pool of rewards.
+    Punished { node: NodeId, owner: AccountNumber, amount: Amount, offence: Offence },
 }
 
 impl Event {
@@ -133,9 +135,33 @@ impl Event {
             | Self::Bonded { .. }
             | Self::Unbonded { .. }
             | Self::Rebonded { .. }
-            | Self::StakePaid { .. } => None,
+            | Self::StakePaid { .. }
+            | Self::Punished { .. } => None,
         }
     }
+}
+
+/// What a validator was punished for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
+)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Offence {
+    /// It signed two things of which it may sign only one.
+    #[error("it signed two different things at height {height}")]
+    DoubleSign {
+        /// Where.
+        height: Height,
+    },
+    /// It signed too few blocks.
+    #[error("it signed {signed} of {expected} ms of blocks")]
+    Downtime {
+        /// How long it was to sign, in milliseconds of block time.
+        expected: u64,
+        /// How long it did.
+        signed: u64,
+    },
 }
 
 /// A node drawn for a shard.

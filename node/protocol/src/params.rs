@@ -18,6 +18,10 @@ pub struct Parameters {
     pub epoch: Duration,
     /// How long unbonded stake stays slashable.
     pub unbonding: Duration,
+    /// How long a validator is watched: one that signed less than half of it is jailed.
+    pub downtime_window: Duration,
+    /// How long a validator is jailed at least.
+    pub jail: Duration,
     /// How long reveals may come after commits closed.
     pub reveal_window: Duration,
     /// How long an accepted result can be disputed.
@@ -112,6 +116,8 @@ impl Weights {
             Action::Reveal { entries: list } => entries(list.len()),
             Action::Abstain { entries: list } => entries(list.len()),
             Action::Return => self.entry,
+            // Two signatures to verify, and all validators to look at.
+            Action::SubmitEvidence { .. } | Action::Unjail => self.account,
             // A change to a node may look at all validators; it weighs as much as two new accounts.
             Action::RegisterNode { .. } => self.account.saturating_mul(3),
             Action::UpdateNode { .. }
@@ -177,6 +183,8 @@ impl Parameters {
             idle_interval: Duration(800),
             epoch: Duration(10 * SECOND),
             unbonding: Duration(30 * SECOND),
+            downtime_window: Duration(2 * MINUTE),
+            jail: Duration(30 * SECOND),
             reveal_window: Duration(2 * SECOND),
             dispute_window: Duration(10 * SECOND),
             max_job_time: Duration(7 * DAY),
@@ -208,6 +216,8 @@ impl Parameters {
                 idle_interval: Duration(5 * SECOND),
                 epoch: Duration(10 * MINUTE),
                 unbonding: Duration(HOUR),
+                downtime_window: Duration(10 * MINUTE),
+                jail: Duration(10 * MINUTE),
                 reveal_window: Duration(15 * SECOND),
                 dispute_window: Duration(10 * MINUTE),
                 min_validator_stake: Amount::from_units(1_000 * VALO),
@@ -218,6 +228,8 @@ impl Parameters {
                 idle_interval: Duration(10 * SECOND),
                 epoch: Duration(6 * HOUR),
                 unbonding: Duration(21 * DAY),
+                downtime_window: Duration(HOUR),
+                jail: Duration(HOUR),
                 reveal_window: Duration(2 * MINUTE),
                 dispute_window: Duration(2 * HOUR),
                 min_validator_stake: Amount::from_units(10_000 * VALO),

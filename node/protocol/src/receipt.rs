@@ -4,6 +4,7 @@ use crate::{
     AccountNumber, Amount,
     hash::TransactionId,
     job::{ContractError, JobId, ShardKey, WRONG_ANSWER},
+    keys::PublicKey,
     registry::{MAX_UNBONDING, NodeId, NodeState, TierId, TierName},
     time::{Height, Timestamp},
 };
@@ -239,9 +240,20 @@ pub enum Reason {
     /// The node's state does not allow it.
     #[error("the node is {0}")]
     NodeIs(NodeState),
+    /// The node is jailed for some time yet.
+    #[error("the node is jailed until {until}; block time is {now}")]
+    JailedUntil {
+        /// When it may ask, block time in milliseconds.
+        until: Timestamp,
+        /// Block time.
+        now: Timestamp,
+    },
     /// Nobody would be left to make blocks.
     #[error("it is the last validator; the chain needs one")]
     LastValidator,
+    /// Evidence that proves nothing any more.
+    #[error("the evidence is not taken: {0}")]
+    BadEvidence(BadEvidence),
     /// Those that are alive would not be enough to make blocks.
     #[error(
         "the validators that are alive would hold {alive} of a power of {total}, no more than two thirds; blocks would stop"
@@ -252,6 +264,33 @@ pub enum Reason {
         /// Power of all.
         total: u64,
     },
+}
+
+/// Why evidence of a fault is not taken.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
+)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum BadEvidence {
+    /// Not two different statements of one signer for one place, or not signed.
+    #[error("it does not prove that one validator signed two different things in one place")]
+    NoProof,
+    /// Whoever signed it is not there, or no validator.
+    #[error("{0} is no registered validator")]
+    NoValidator(PublicKey),
+    /// It has been punished for it.
+    #[error("{0} is tombstoned already")]
+    AlreadyPunished(PublicKey),
+    /// Of a block that is not there yet.
+    #[error("height {0} is not reached yet")]
+    Early(Height),
+    /// Stake that answered for it then has been paid.
+    #[error("height {0} is longer ago than the unbonding time")]
+    Late(Height),
+    /// A second proof against one validator in a block.
+    #[error("{0} is accused twice in the block")]
+    Twice(PublicKey),
 }
 
 impl From<ContractError> for Reason {
@@ -322,6 +361,12 @@ pub enum Invalid {
     /// A return of a node that is neither absent nor joining.
     #[error("the node has nothing to come back from: it is neither absent nor joining")]
     NotAbsent,
+    /// Evidence that proves nothing.
+    #[error("the evidence is not taken: {0}")]
+    BadEvidence(BadEvidence),
+    /// A node that asks to be let in again and is not jailed, or not long enough.
+    #[error("the node cannot be let in again: {0}")]
+    CannotUnjail(Box<Reason>),
     /// A node that leaves already, or that must not leave.
     #[error("the node cannot drain: {0}")]
     CannotDrain(Box<Reason>),

@@ -121,10 +121,12 @@ pub enum NodeState {
     Absent,
     /// Finishes what it has and takes nothing new; then it leaves.
     Draining,
-    /// Put out for a fault.
+    /// A validator that was not there: it takes no part until it asks to be let in again.
     Jailed,
     /// Gone; its stake is being unbonded.
     Left,
+    /// A validator that signed two things of which it may sign only one: its key never takes part again.
+    Tombstoned,
 }
 
 /// An address of a node: `tcp://host:port` for consensus, `udp://host:port` or a bare `host:port` for everything else. The
@@ -157,6 +159,7 @@ impl fmt::Display for NodeState {
             Self::Draining => "draining",
             Self::Jailed => "jailed",
             Self::Left => "left",
+            Self::Tombstoned => "tombstoned",
         })
     }
 }

@@ -22,6 +22,11 @@ pub const PARAMETERS_ROW: u64 = 0;
 pub const SUPPLY_ROW: u64 = 1;
 /// Row of the system table that holds the [`ChainRecord`].
 pub const CHAIN_ROW: u64 = 2;
+/// Row of the system table that holds the [`EpochStarts`].
+pub const EPOCHS_ROW: u64 = 3;
+
+/// The most epochs that an unbonding time may span.
+pub const MAX_EPOCHS_KEPT: usize = 1024;
 
 /// An account. Its number is its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -82,6 +87,8 @@ pub struct NodeRecord {
     pub unanswered: u8,
     /// Its row in the table of validators, if it is one.
     pub validator: Option<u32>,
+    /// Until when it is jailed; zero if it never was.
+    pub jailed_until: Timestamp,
     /// Whether the node itself has said that it is ready: until then it is neither drawn nor elected.
     pub ready: bool,
     /// Stake on its way back to the owner, in order of time: slashable until it is paid.
@@ -104,8 +111,40 @@ pub struct ValidatorRecord {
     pub signed: Varint,
     /// Proposals missed running.
     pub misses: u32,
-    /// The last height for which it is passed over as proposer; zero for none.
+    /// The last height for which it is passed over as proposer; zero for none, the largest for one that is jailed or
+    /// tombstoned.
     pub skipped_until: Height,
+    /// How much of the last two halves of the downtime window it signed, the earlier half first.
+    pub duty: [Duty; 2],
+}
+
+/// How long a validator was to sign blocks, and how long it did, in milliseconds of block time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Duty {
+    /// From each block it could have signed to the next.
+    pub expected: Varint,
+    /// Of this, from those that it did sign.
+    pub signed: Varint,
+}
+
+/// When the epochs began in which a fault can still be punished, in order: those of the unbonding time, and the one
+/// before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EpochStarts {
+    /// The first height of each epoch, and the block time at which it began.
+    pub starts: BoundedVec<EpochStart, MAX_EPOCHS_KEPT>,
+}
+
+/// The beginning of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EpochStart {
+    /// Its first height.
+    pub height: Height,
+    /// Time of the block before it.
+    pub time: Timestamp,
 }
 
 /// Where all money is. The parts always sum to the total.
@@ -153,6 +192,8 @@ pub struct ChainRecord {
     pub epoch: u64,
     /// Block time at which that epoch started.
     pub epoch_started: Timestamp,
+    /// Block time at which the present half of the downtime window started.
+    pub duty_since: Timestamp,
     /// Hash of the validator set of the next block.
     pub validators: Hash,
 }

@@ -17,6 +17,7 @@ use crate::{
     job::{Attempt, JobContract, JobId, ShardKey},
     keys::{PublicKey, SecretKey, Signature},
     registry::{Endpoints, NodeId},
+    vote::Evidence,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,13 @@ pub enum Action {
     } = 14,
     /// A node says that it is ready: a worker that was absent is back, a node that joins is up to date.
     Return = 16,
+    /// Proves that a validator signed two things of which it may sign only one. By anybody.
+    SubmitEvidence {
+        /// What it signed.
+        evidence: Evidence,
+    } = 17,
+    /// A validator that was jailed asks to be let in again, when its time is over.
+    Unjail = 18,
     /// Brings in a node by its owner's permission. The sender pays the stake; it belongs to the owner.
     RegisterNode {
         /// The permission.
@@ -267,7 +275,16 @@ impl Action {
     /// Whether this is a message of the protocol itself, which pays no market price: the stake of the sender or
     /// a job's escrow has prepaid it, and assignments bound how many there can be.
     pub const fn is_protocol_message(&self) -> bool {
-        matches!(self, Self::Commit { .. } | Self::Reveal { .. } | Self::Abstain { .. } | Self::Return | Self::Drain)
+        matches!(
+            self,
+            Self::Commit { .. }
+                | Self::Reveal { .. }
+                | Self::Abstain { .. }
+                | Self::Return
+                | Self::SubmitEvidence { .. }
+                | Self::Unjail
+                | Self::Drain
+        )
     }
 }
 

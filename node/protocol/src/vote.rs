@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum VoteKind {
     /// First phase: the block is acceptable.
     Prevote,
@@ -30,6 +31,7 @@ pub enum VoteKind {
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Vote {
     /// Phase.
     pub kind: VoteKind,
@@ -54,6 +56,7 @@ impl Vote {
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Proposal {
     /// Height proposed for.
     pub height: Height,
@@ -173,6 +176,7 @@ impl Certificate {
 
 /// Two signed statements of one validator of which it may make only one.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Evidence {
     /// Two votes of one kind in one round for different blocks.
     Votes {
@@ -206,6 +210,14 @@ impl Evidence {
                     && a.proposer.verify_strict(&a.signed_bytes(genesis), signature_a)
                     && b.proposer.verify_strict(&b.signed_bytes(genesis), signature_b)
             }
+        }
+    }
+
+    /// The height at which it happened.
+    pub const fn height(&self) -> Height {
+        match self {
+            Self::Votes { first: (vote, _), .. } => vote.height,
+            Self::Proposals { first: (proposal, _), .. } => proposal.height,
         }
     }
 

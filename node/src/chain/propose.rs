@@ -8,7 +8,9 @@ use super::{
 };
 use bytes::Bytes;
 use valo_ledger::{Draft, Store};
-use valo_protocol::{BlockId, Height, PublicKey, Round, Signature, Timestamp, vote::Proposal, vrf};
+use valo_protocol::{
+    BlockId, Height, PublicKey, Round, Signature, Timestamp, block::MAX_EVIDENCE, vote::Proposal, vrf,
+};
 
 /// A block on its way out: a named stream of parts, in order.
 #[derive(Debug, Clone)]
@@ -70,7 +72,9 @@ impl<S: Store> Chain<S> {
         let time = now.max(Timestamp(head.time.0.saturating_add(1)));
         let vrf_proof = vrf::prove(&self.key, &vrf::input(&head.randomness, height))?;
         let last_commit = self.last.as_ref().map(|last| last.certificate.clone());
-        let draft = Draft { time, round, proposer: self.key.public(), vrf_proof, last_commit };
+        // Rarely any: the disk is asked only when somebody was seen signing twice.
+        let evidence = if self.culprits.is_empty() { Vec::new() } else { self.blocks.evidence(MAX_EVIDENCE)? };
+        let draft = Draft { time, round, proposer: self.key.public(), vrf_proof, last_commit, evidence };
         let max_bytes = self.budget.bytes(self.ledger.params().block_bytes);
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         let mut transactions = self.transactions.candidates(max_bytes);

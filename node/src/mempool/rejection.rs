@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use valo_protocol::{Amount, TransactionId, encoding::DecodeError, receipt::Invalid};
+use valo_protocol::{
+    Amount, TransactionId,
+    encoding::DecodeError,
+    receipt::{BadEvidence, Invalid},
+};
 
 /// Why the mempool refuses a transaction, or dropped one it held.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +161,8 @@ impl Rejection {
                     | Invalid::NotOpen(_)
                     | Invalid::NotANode(_)
                     | Invalid::NotAbsent
+                    | Invalid::BadEvidence(BadEvidence::Early(_))
+                    | Invalid::CannotUnjail(_)
                     | Invalid::CannotDrain(_)
             )
         )
@@ -178,6 +184,8 @@ impl Rejection {
                 Invalid::NotANode(_) => "notANode",
                 Invalid::Entries => "entries",
                 Invalid::NotAbsent => "notAbsent",
+                Invalid::BadEvidence(_) => "badEvidence",
+                Invalid::CannotUnjail(_) => "cannotUnjail",
                 Invalid::CannotDrain(_) => "cannotDrain",
             },
             Self::TooHeavy { .. } => "tooHeavy",

@@ -40,7 +40,7 @@ pub struct Directory {
 pub fn directory(view: &View<'_>, own: PublicKey) -> Result<Directory, LedgerError> {
     let mut directory = Directory::default();
     for (_, node) in view.nodes(NodeId(0), usize::MAX)? {
-        if node.state == NodeState::Left {
+        if matches!(node.state, NodeState::Left | NodeState::Tombstoned) {
             continue;
         }
         let (mut consensus, mut network) = (Vec::new(), Vec::new());

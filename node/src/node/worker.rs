@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 use valo_ledger::{LedgerError, View, jobs::Assignment};
 use valo_protocol::{
-    Action, Amount, GenesisHash, Height, JobContract, PublicKey, SecretKey, SignedTransaction, Transaction, Varint,
+    Amount, GenesisHash, Height, JobContract, PublicKey, SecretKey, SignedTransaction, Transaction, Varint,
     job::{JobId, ShardKey},
     proof::JobRecord,
     receipt::Receipt,
@@ -101,7 +101,8 @@ async fn until_replaced(chain: Arc<FinalizedChain>, place: (NodeId, NodeRole), o
     }
 }
 
-/// A validator that joins says that it is ready, once it has caught up: from the next epoch on blocks need its vote.
+/// A validator that joins, or whose jail is over, says that it is ready, once it has caught up: from the next epoch on
+/// blocks need its vote.
 async fn announce(setting: &Setting, chain: &FinalizedChain) -> anyhow::Result<()> {
     let Some(me) = chain.me()? else { return Ok(()) };
     let (time, height) = {
@@ -110,11 +111,10 @@ async fn announce(setting: &Setting, chain: &FinalizedChain) -> anyhow::Result<(
         (tip.time, tip.height)
     };
     let params = View::new(&setting.storage).params()?;
-    if !me.must_return() || crate::api::behind(time, height.0, &params).is_some() {
-        return Ok(());
-    }
+    let is_behind = crate::api::behind(time, height.0, &params).is_some();
+    let Some(action) = me.announcement(time).filter(|_| !is_behind) else { return Ok(()) };
     let nonce = Varint(me.nonce);
-    let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action: Action::Return };
+    let transaction = Transaction { sender: me.account, nonce, max_fee: Amount::ZERO, action };
     match chain.submit(transaction.sign(&setting.genesis, &setting.key)).await {
         Ok(_) => info!(node = %me.node, "said that this validator is ready"),
         Err(error) => debug!(%error, "will say again that this validator is ready"),
@@ -204,7 +204,8 @@ impl ChainAccess for FinalizedChain {
             let Some((node, record)) = view.node_by_key(&self.key)? else { return Ok(None) };
             let account = view.account(record.account)?;
             let nonce = account.map_or(0, |account| account.nonce.0);
-            Ok(Some(Me { node, account: record.account, nonce, state: record.state, ready: record.ready }))
+            let (state, ready, jailed_until) = (record.state, record.ready, record.jailed_until);
+            Ok(Some(Me { node, account: record.account, nonce, state, ready, jailed_until }))
         })
     }
 

@@ -74,8 +74,26 @@ mod tests {
 
     const ANSWER: Answer = Answer { digest: Digest([7; 32]), status: RunStatus::Exited(0), fuel: Varint(9) };
 
+    #[test]
+    fn a_validator_asks_to_be_let_in_again_when_its_jail_is_over() {
+        let asks = |state, ready, now| Me { ready, ..me(state) }.announcement(Timestamp(now));
+        assert_eq!(asks(NodeState::Jailed, false, 4), None);
+        assert_eq!(asks(NodeState::Jailed, false, 5), Some(Action::Unjail));
+        assert_eq!(asks(NodeState::Joining, false, 4), Some(Action::Return));
+        for (state, ready) in [(NodeState::Joining, true), (NodeState::Active, true), (NodeState::Tombstoned, false)] {
+            assert_eq!(asks(state, ready, 9), None);
+        }
+    }
+
     fn me(state: NodeState) -> Me {
-        Me { node: NodeId(4), account: AccountNumber::default(), nonce: 0, state, ready: true }
+        Me {
+            node: NodeId(4),
+            account: AccountNumber::default(),
+            nonce: 0,
+            state,
+            ready: true,
+            jailed_until: Timestamp(5),
+        }
     }
 
     fn assignment(job: u64, state: AssignmentState) -> Assignment {

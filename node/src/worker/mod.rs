@@ -26,7 +26,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use valo_ledger::jobs::Assignment;
 use valo_protocol::{
-    Height, JobContract, PublicKey, SignedTransaction,
+    Action, Height, JobContract, PublicKey, SignedTransaction, Timestamp,
     job::{JobId, ShardKey},
     proof::JobRecord,
     receipt::Receipt,
@@ -63,9 +63,20 @@ pub struct Me {
     pub state: NodeState,
     /// Whether it has said that it is ready.
     pub ready: bool,
+    /// Until when it is jailed; zero if it never was.
+    pub jailed_until: Timestamp,
 }
 
 impl Me {
+    /// What it has to say of itself at `now` before anything is asked of it, if it has to.
+    pub fn announcement(&self, now: Timestamp) -> Option<Action> {
+        match self.state {
+            _ if self.must_return() => Some(Action::Return),
+            NodeState::Jailed if self.jailed_until <= now => Some(Action::Unjail),
+            _ => None,
+        }
+    }
+
     /// Whether it has to say that it is there before anything is asked of it.
     pub fn must_return(&self) -> bool {
         self.state == NodeState::Absent || (self.state == NodeState::Joining && !self.ready)

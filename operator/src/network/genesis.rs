@@ -308,6 +308,8 @@ fn parameters(parameters: &Parameters) -> BTreeMap<String, Value> {
         ("idleInterval", p.idle_interval.map(|span| json!(span.0))),
         ("epoch", p.epoch.map(|span| json!(span.0))),
         ("unbonding", p.unbonding.map(|span| json!(span.0))),
+        ("downtimeWindow", p.downtime_window.map(|span| json!(span.0))),
+        ("jail", p.jail.map(|span| json!(span.0))),
         ("revealWindow", p.reveal_window.map(|span| json!(span.0))),
         ("disputeWindow", p.dispute_window.map(|span| json!(span.0))),
         ("maxJobTime", p.max_job_time.map(|span| json!(span.0))),

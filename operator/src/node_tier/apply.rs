@@ -308,7 +308,8 @@ async fn release_gone(context: &Context, tier: &NodeTier, checked: &Checked, app
     let known = applied.keys.iter().chain(&checked.keys.lost);
     for (ordinal, key) in known.filter(|(ordinal, _)| **ordinal >= applied.plan.replicas) {
         let record = checked.chain.as_ref().and_then(|chain| chain.records.get(ordinal));
-        let is_free = record.is_none_or(|record| record.state == NodeState::Left) || checked.situation.abandon;
+        let is_out = |state| matches!(state, NodeState::Left | NodeState::Tombstoned);
+        let is_free = record.is_none_or(|record| is_out(record.state)) || checked.situation.abandon;
         // What the StatefulSet was told before this pass, so that its controller has had time to act on it.
         let was_told = *ordinal >= checked.situation.running;
         let pod: Option<Pod> =

@@ -200,7 +200,10 @@ fn stay(situation: &Situation, ordinal: i32, seen: &Seen, plan: &mut Plan) {
             plan.steps.push((ordinal, Step::Rebond(missing.min(record.unbonding))));
         }
         NodeState::Left => drop(plan.waits.insert(ordinal, "the chain to forget that it left".to_owned())),
-        NodeState::Jailed => drop(plan.waits.insert(ordinal, "nothing: it is jailed for a fault".to_owned())),
+        NodeState::Jailed => drop(plan.waits.insert(ordinal, "its jail to be over".to_owned())),
+        NodeState::Tombstoned => {
+            drop(plan.waits.insert(ordinal, "nothing: it signed twice, and its key never takes part again".to_owned()));
+        }
         NodeState::Joining | NodeState::Active | NodeState::Absent => {
             if seen.moved {
                 plan.steps.push((ordinal, Step::Update));
@@ -228,14 +231,16 @@ fn leave(situation: &Situation, plan: &mut Plan) {
     for (ordinal, seen) in situation.nodes.iter().rev().filter(|(ordinal, _)| **ordinal >= situation.wanted) {
         let state = seen.record.as_ref().map(|record| record.state);
         match state {
-            None | Some(NodeState::Left | NodeState::Jailed) => continue,
+            None | Some(NodeState::Left | NodeState::Tombstoned) => continue,
             Some(NodeState::Draining) => {
                 drop(plan.waits.insert(*ordinal, "to finish what it has, and leave".to_owned()))
             }
-            Some(NodeState::Joining | NodeState::Active | NodeState::Absent) if is_validator && under_way => {
+            Some(NodeState::Joining | NodeState::Active | NodeState::Absent | NodeState::Jailed)
+                if is_validator && under_way =>
+            {
                 plan.waits.insert(*ordinal, "for the validator before it to leave".to_owned());
             }
-            Some(NodeState::Joining | NodeState::Active | NodeState::Absent) => {
+            Some(NodeState::Joining | NodeState::Active | NodeState::Absent | NodeState::Jailed) => {
                 plan.steps.push((*ordinal, Step::Drain));
             }
         }

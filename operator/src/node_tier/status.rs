@@ -164,12 +164,16 @@ fn troubles(tier: &NodeTier, checked: &Checked, applied: &Applied) -> Vec<Troubl
         let message = format!("needs {missing} VALO more for {nodes}: send it to Wallet {}", payer(tier));
         add("InsufficientFunds", message, unpaid, false);
     }
-    let records = checked.chain.iter().flat_map(|chain| &chain.records);
-    let jailed: Vec<i32> =
-        records.filter(|(_, record)| record.state == NodeState::Jailed).map(|(ordinal, _)| *ordinal).collect();
-    if !jailed.is_empty() {
-        let pods: Vec<String> = jailed.iter().map(pod).collect();
-        add("Jailed", format!("jailed for a fault: {}", pods.join(", ")), jailed, false);
+    for (state, reason, what) in [
+        (NodeState::Tombstoned, "Tombstoned", "signed twice, so that its key never takes part again"),
+        (NodeState::Jailed, "Jailed", "jailed for signing too few blocks"),
+    ] {
+        let records = checked.chain.iter().flat_map(|chain| &chain.records);
+        let out: Vec<i32> = records.filter(|(_, record)| record.state == state).map(|(ordinal, _)| *ordinal).collect();
+        if !out.is_empty() {
+            let pods: Vec<String> = out.iter().map(pod).collect();
+            add(reason, format!("{what}: {}", pods.join(", ")), out, false);
+        }
     }
     if !checked.mislabelled.is_empty() {
         let secrets: Vec<String> = checked.mislabelled.iter().map(|of| names::node_key(&name, *of)).collect();
@@ -205,7 +209,7 @@ impl Counts {
         let active = nodes.iter().filter(|node| kept.contains(&node.pod) && is_active(tier, node)).count();
         let is_here = |node: &NodeStatus| {
             let has_pod = checked.seen_pods.iter().any(|pod| pod.name_any() == node.pod);
-            let on_chain = node.state.as_deref().is_some_and(|state| !matches!(state, "left" | "jailed"));
+            let on_chain = node.state.as_deref().is_some_and(|state| !matches!(state, "left" | "tombstoned"));
             has_pod || (on_chain && !checked.situation.abandon)
         };
         let to_go = nodes.iter().filter(|node| !kept.contains(&node.pod) && is_here(node)).count();

@@ -75,7 +75,8 @@ impl Worker {
         let view = View::new(disk);
         let Some((node, record)) = view.node_by_key(&self.key.public())? else { return Ok(Looked::default()) };
         let nonce = view.account(record.account)?.map_or(0, |account| account.nonce.0);
-        let me = Me { node, account: record.account, nonce, state: record.state, ready: record.ready };
+        let (state, ready, jailed_until) = (record.state, record.ready, record.jailed_until);
+        let me = Me { node, account: record.account, nonce, state, ready, jailed_until };
         let mut assignments = view.assignments(node)?;
         self.settle(&view, &assignments)?;
         let mut looked = Looked::default();

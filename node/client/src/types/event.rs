@@ -66,7 +66,7 @@ pub struct EventRecord {
 }
 
 /// The types of events, as they are named in JSON and in `?type=`.
-pub const EVENT_TYPES: [&str; 31] = [
+pub const EVENT_TYPES: [&str; 32] = [
     "accountCreated",
     "transferred",
     "proposalMissed",
@@ -98,6 +98,7 @@ pub const EVENT_TYPES: [&str; 31] = [
     "unbonded",
     "rebonded",
     "stakePaid",
+    "punished",
 ];
 
 /// The type of an event, as it is named in JSON.
@@ -134,6 +135,7 @@ pub const fn event_type(event: &Event) -> &'static str {
         Event::Unbonded { .. } => "unbonded",
         Event::Rebonded { .. } => "rebonded",
         Event::StakePaid { .. } => "stakePaid",
+        Event::Punished { .. } => "punished",
     }
 }
 
@@ -151,7 +153,8 @@ pub fn event_accounts(event: &Event) -> Vec<AccountNumber> {
         | Event::Bonded { owner, .. }
         | Event::Unbonded { owner, .. }
         | Event::Rebonded { owner, .. }
-        | Event::StakePaid { owner, .. } => vec![*owner],
+        | Event::StakePaid { owner, .. }
+        | Event::Punished { owner, .. } => vec![*owner],
         Event::NodeRegistered { owner, account, .. } => vec![*owner, *account],
         _ => Vec::new(),
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 use valo_protocol::{
-    AccountNumber, Amount, Hash, Height, PublicKey,
+    AccountNumber, Amount, Hash, Height, PublicKey, Timestamp,
     registry::{NodeId, NodeRole, NodeState, Tier, TierId, TierName, Unbonding},
 };
 
@@ -32,7 +32,8 @@ pub struct ValidatorInfo {
     pub power: u64,
     /// Whose stake stands behind it.
     pub owner: AccountNumber,
-    /// Whether it is passed over as proposer at that height, for proposals it missed.
+    /// Whether it is passed over as proposer at that height: for proposals it missed, or because it is jailed or
+    /// tombstoned.
     pub skipped: bool,
 }
 
@@ -69,6 +70,9 @@ pub struct Node {
     pub busy: u32,
     /// Whether it has said that it is ready.
     pub ready: bool,
+    /// Until when it is, or was last, jailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jailed_until: Option<Timestamp>,
     /// Stake on its way back to the owner: slashable until it is paid.
     pub unbonding: Vec<Unbonding>,
     /// Where it is reached.

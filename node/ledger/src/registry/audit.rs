@@ -34,7 +34,11 @@ pub fn audit(store: &dyn Store) -> Result<(), LedgerError> {
         accounts.insert(record.account);
         let has_left = record.state == NodeState::Left;
         let takes_seat = record.role == NodeRole::Validator && !has_left;
-        ensure(record.validator.is_some() == takes_seat, || format!("node {node} and its seat do not fit"))?;
+        // One that was tombstoned has it until it is in no set any more.
+        let may_lack_it = record.state == NodeState::Tombstoned && record.stake.is_zero();
+        ensure(record.validator.is_some() == takes_seat || may_lack_it, || {
+            format!("node {node} and its seat do not fit")
+        })?;
         if let Some(seat) = record.validator {
             check_seat(store, node, &record, seat)?;
             seats.insert(u64::from(seat));

@@ -8,7 +8,7 @@ use crate::{
     tables::{row_key, rows},
 };
 use valo_protocol::{
-    AccountNumber, Amount, Height, PublicKey,
+    AccountNumber, Amount, Height, PublicKey, Timestamp,
     bytes::BoundedVec,
     encoding::Varint,
     event::Event,
@@ -56,6 +56,7 @@ pub(super) fn register(ctx: &mut Context<'_>, sender: AccountNumber, signed: &Si
         busy: 0,
         unanswered: 0,
         validator: None,
+        jailed_until: Timestamp(0),
         ready: false,
         unbonding: BoundedVec::default(),
         endpoints: grant.endpoints.clone(),
@@ -128,8 +129,15 @@ pub(super) fn seat(ctx: &mut Context<'_>, node: NodeId) -> Result<(), LedgerErro
 
 /// Makes the row of a validator; gives its number.
 pub(crate) fn genesis_validator(state: &mut Overlay<'_>, node: NodeId, key: PublicKey) -> Result<u32, LedgerError> {
-    let record =
-        ValidatorRecord { node, key, blocks: Varint(0), signed: Varint(0), misses: 0, skipped_until: Height(0) };
+    let record = ValidatorRecord {
+        node,
+        key,
+        blocks: Varint(0),
+        signed: Varint(0),
+        misses: 0,
+        skipped_until: Height(0),
+        duty: Default::default(),
+    };
     let index = state.fill_slot(&record)?;
     state.put(Table::ValidatorByKey, key.0, row_key(index).to_vec());
     u32::try_from(index).map_err(|_| LedgerError::Overflow("rows of validators"))
@@ -163,7 +171,7 @@ pub(super) fn update(
     if !is_itself {
         record = own(ctx, sender, node)?;
     }
-    if matches!(record.state, NodeState::Draining | NodeState::Left | NodeState::Jailed) {
+    if !matches!(record.state, NodeState::Joining | NodeState::Active | NodeState::Absent) {
         return Err(Reason::NodeIs(record.state).into());
     }
     if let Some(wanted) = slots {

@@ -1,6 +1,7 @@
 //! Nodes leave: they drain, and are gone when nothing is expected of them any more.
 
 use super::{
+    faults::{self, returning_state},
     join::{enter_elected, forget, unseat},
     let_in, own, quorum, set_state, stake,
 };
@@ -38,7 +39,7 @@ pub(crate) fn can_drain(
     node: NodeId,
     record: &NodeRecord,
 ) -> Result<Result<(), Reason>, LedgerError> {
-    if !matches!(record.state, NodeState::Joining | NodeState::Active | NodeState::Absent) {
+    if !matches!(record.state, NodeState::Joining | NodeState::Active | NodeState::Absent | NodeState::Jailed) {
         return Ok(Err(Reason::NodeIs(record.state)));
     }
     quorum::keeps(store, params, node, |record| record.state = NodeState::Draining)
@@ -62,18 +63,28 @@ pub(super) fn resume(ctx: &mut Context<'_>, sender: AccountNumber, node: NodeId)
         return Err(Reason::NodeIs(record.state).into());
     }
     ctx.state.delete(Table::Leaving, node.0.to_be_bytes());
-    record.state = NodeState::Joining;
-    let_in(ctx, node, &mut record)?;
+    record.state = returning_state(&record, ctx.time());
     if record.state == NodeState::Joining {
-        set_state(ctx, node, &mut record, NodeState::Joining);
+        faults::let_propose(ctx, &record)?;
+    }
+    let_in(ctx, node, &mut record)?;
+    if record.state != NodeState::Active {
+        let state = record.state;
+        set_state(ctx, node, &mut record, state);
     }
     ctx.set_node(node, &record);
     Ok(Made::Nothing)
 }
 
-/// Whether a draining node has nothing left to do but to be in validator sets.
+/// Whether a node that goes, by its will or for a fault, has nothing left to do but to be in validator sets.
 pub(super) fn is_idle(store: &dyn Store, node: NodeId, record: &NodeRecord) -> Result<bool, LedgerError> {
-    if record.state != NodeState::Draining || record.busy > 0 || !record.locked.is_zero() {
+    let goes = match record.state {
+        NodeState::Draining => true,
+        // It is gone when its seat is.
+        NodeState::Tombstoned => record.validator.is_some(),
+        _ => false,
+    };
+    if !goes || record.busy > 0 || !record.locked.is_zero() {
         return Ok(false);
     }
     let prefix = node.0.to_be_bytes();
@@ -136,7 +147,9 @@ fn go(ctx: &mut Context<'_>, node: NodeId) -> Result<bool, LedgerError> {
     }
     unseat(ctx, &mut record);
     record.ready = false;
-    set_state(ctx, node, &mut record, NodeState::Left);
+    if record.state != NodeState::Tombstoned {
+        set_state(ctx, node, &mut record, NodeState::Left);
+    }
     let stake = record.stake;
     if !stake.is_zero() {
         stake::start_unbonding(ctx, node, &mut record, stake)?;

@@ -9,11 +9,15 @@
 //!                   |                      | nothing to do, nothing locked, in no validator set
 //!                   +-------- left <-------+
 //!                               | all stake paid: the row is free
+//!
+//!   active validator -- signed too little --> jailed -- its time is over, unjail --> joining
+//!   validator -- signed twice --> tombstoned: its stake is paid, its row stays, so that its key never comes back
 //! ```
 //! What changes at an epoch's end or when a node has nothing left to do is done at the end of a block
 //! ([`leave::end_of_block`]), a bounded amount of it; stake is paid when its deadline comes ([`stake::pay`]).
 
 mod audit;
+mod faults;
 mod join;
 mod leave;
 mod quorum;
@@ -23,6 +27,10 @@ mod stake;
 mod tests;
 
 pub use audit::audit;
+pub(crate) use faults::{
+    OUT, can_unjail, check as check_evidence, check_all as check_all_evidence,
+    check_submitted as check_submitted_evidence, credit, duty_since, judge_duty, note_epoch, punish_all,
+};
 pub(crate) use join::{come_back, genesis_validator};
 pub(crate) use leave::{can_drain, consider, end_of_block, has_leaving};
 pub(crate) use stake::{pay, take_unbonding};
@@ -42,6 +50,8 @@ pub(crate) fn apply(ctx: &mut Context<'_>, sender: AccountNumber, action: &Actio
         Action::RegisterNode { grant } => join::register(ctx, sender, grant),
         Action::UpdateNode { node, slots, endpoints } => join::update(ctx, sender, *node, *slots, endpoints.as_ref()),
         Action::Drain => leave::drain(ctx, sender),
+        Action::SubmitEvidence { evidence } => faults::submit(ctx, evidence),
+        Action::Unjail => faults::unjail(ctx, sender),
         Action::RemoveNode { node } => leave::remove(ctx, sender, *node),
         Action::ResumeNode { node } => leave::resume(ctx, sender, *node),
         Action::Bond { node, amount } => stake::bond(ctx, sender, *node, *amount),

@@ -2,6 +2,7 @@
 
 use super::{
     covers, expect,
+    faults::returning_state,
     join::{free_stake, seat},
     leave::forget_if_paid,
     let_in, own, quorum, set_state,
@@ -29,7 +30,7 @@ pub(super) fn bond(
 ) -> Result<Made, Failure> {
     let mut record = expect(ctx, node)?;
     some(amount)?;
-    if matches!(record.state, NodeState::Draining | NodeState::Left) {
+    if matches!(record.state, NodeState::Draining | NodeState::Left | NodeState::Tombstoned) {
         return Err(Reason::NodeIs(record.state).into());
     }
     ctx.bond(sender, amount)?;
@@ -49,7 +50,7 @@ pub(super) fn unbond(
 ) -> Result<Made, Failure> {
     let mut record = own(ctx, sender, node)?;
     some(amount)?;
-    if matches!(record.state, NodeState::Draining | NodeState::Left | NodeState::Jailed) {
+    if !matches!(record.state, NodeState::Joining | NodeState::Active | NodeState::Absent) {
         return Err(Reason::NodeIs(record.state).into());
     }
     let available = free_stake(ctx, &record)?;
@@ -106,6 +107,9 @@ pub(super) fn rebond(
 ) -> Result<Made, Failure> {
     let mut record = own(ctx, sender, node)?;
     some(amount)?;
+    if record.state == NodeState::Tombstoned {
+        return Err(Reason::NodeIs(record.state).into());
+    }
     let mut available = Amount::ZERO;
     for part in &record.unbonding {
         available = add(available, part.amount)?;
@@ -120,7 +124,8 @@ pub(super) fn rebond(
     ctx.rebond(amount)?;
     record.stake = add(record.stake, amount)?;
     if record.state == NodeState::Left {
-        set_state(ctx, node, &mut record, NodeState::Joining);
+        let state = returning_state(&record, ctx.time());
+        set_state(ctx, node, &mut record, state);
         ctx.set_node(node, &record);
         seat(ctx, node)?;
         record = ctx.expect_node(node)?;

@@ -1,5 +1,6 @@
 //! Joining and leaving: what owners, nodes and the chain would notice.
 
+mod faults;
 mod leaving;
 mod random;
 mod refusals;

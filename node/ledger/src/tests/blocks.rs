@@ -9,6 +9,7 @@ use valo_protocol::{
     encoding::encode,
     hash::BlockId,
     proof::StateTable,
+    receipt::BadEvidence,
     time::{Duration, Round},
     vote::{CertificateError, Evidence, Vote, VoteKind},
     vrf,
@@ -70,7 +71,7 @@ fn only_the_proposer_of_the_round_may_propose() {
 }
 
 #[test]
-fn evidence_is_not_taken_yet() {
+fn evidence_that_proves_nothing_makes_a_block_unacceptable() {
     let vote = Vote {
         kind: VoteKind::Prevote,
         height: Height(1),
@@ -84,7 +85,7 @@ fn evidence_is_not_taken_yet() {
         block.evidence = BoundedVec::new(vec![evidence]).unwrap();
         block.header.evidence = valo_protocol::block::evidence_root(&block.evidence);
     });
-    assert_eq!(error, BlockError::Evidence);
+    assert_eq!(error, BlockError::Evidence(BadEvidence::NoProof));
 }
 
 #[test]

@@ -71,7 +71,7 @@ async fn status(State(api): Shared) -> Result<Json<Status>, ApiError> {
 
 /// Why the node's process may not be stopped for good, if it may not: somebody still counts on it.
 fn not_removable(state: Option<NodeState>, power: u64, not_ready: Option<&str>) -> Option<String> {
-    if let Some(state) = state.filter(|state| *state != NodeState::Left) {
+    if let Some(state) = state.filter(|state| !matches!(state, NodeState::Left | NodeState::Tombstoned)) {
         return Some(format!("it is registered and {state}; its owner lets it leave with `valo node drain`"));
     }
     if power > 0 {

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use valo_client::types::{Group, Node, NodeReference, Page, TierInfo, ValidatorInfo, Validators};
 use valo_ledger::View;
 use valo_protocol::{
-    AccountNumber, PublicKey, ValidatorSet,
+    AccountNumber, PublicKey, Timestamp, ValidatorSet,
     registry::{NodeId, NodeRole, NodeState, Tier, TierId},
     state::NodeRecord,
 };
@@ -117,6 +117,7 @@ fn node_view(tiers: &BTreeMap<TierId, Tier>, validators: &ValidatorSet, id: Node
         power: validators.power(&record.key),
         slots: u32::from(slots),
         busy: u32::from(record.busy),
+        jailed_until: Some(record.jailed_until).filter(|until| *until > Timestamp(0)),
         ready: record.ready,
         unbonding: record.unbonding.to_vec(),
         endpoints: record.endpoints.iter().map(ToString::to_string).collect(),

@@ -132,6 +132,8 @@ fn action(action: &Action) -> String {
         Action::Reveal { entries: list } => format!("reveal {}", entries(list.len())),
         Action::Abstain { entries: list } => format!("abstain from {}", entries(list.len())),
         Action::Return => "return".to_owned(),
+        Action::SubmitEvidence { evidence } => format!("prove that {} signed twice", evidence.culprit().short()),
+        Action::Unjail => "unjail".to_owned(),
         Action::RegisterNode { grant } => format!("register node {}", grant.grant.node.short()),
         Action::UpdateNode { node, .. } => format!("update node {node}"),
         Action::Drain => "drain".to_owned(),

@@ -196,6 +196,7 @@ fn state(node: &Node) -> Cell {
         NodeState::Draining => ("draining", Mood::UnderWay),
         NodeState::Jailed => ("jailed", Mood::Bad),
         NodeState::Left => ("left", Mood::UnderWay),
+        NodeState::Tombstoned => ("tombstoned", Mood::Bad),
     };
     mood(word, how)
 }
@@ -231,6 +232,9 @@ fn show(node: &Node) -> Table {
         table.field("Slots", format_args!("{} busy of {}", node.busy, node.slots));
     }
     table.row([cell("State").fg(comfy_table::Color::DarkGrey), state(node)]);
+    if let Some(until) = node.jailed_until.filter(|_| node.state == NodeState::Jailed) {
+        table.field("Jailed", format_args!("till {} at least, then until the node itself asks", human::moment(until)));
+    }
     if node.power > 0 {
         table.field("Voting power", node.power);
     }

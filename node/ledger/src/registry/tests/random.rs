@@ -10,6 +10,9 @@ enum Wish {
     Say { node: u32, drain: bool },
     Ask { sender: u64, action: Action },
     Wait(u64),
+    Accuse { node: u32, in_block: bool },
+    Silence { node: u32, steps: u64 },
+    Unjail(u32),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -31,6 +34,9 @@ fn wish() -> impl Strategy<Value = Wish> {
             .prop_map(|(owner, node, validator, stake, slots)| Wish::Register { owner, node, validator, stake, slots }),
         4 => (0u32..12, any::<bool>()).prop_map(|(node, drain)| Wish::Say { node, drain }),
         12 => (sender(), asked).prop_map(|(sender, action)| Wish::Ask { sender, action }),
+        1 => (0u32..12, any::<bool>()).prop_map(|(node, in_block)| Wish::Accuse { node, in_block }),
+        2 => (0u32..12, 1u64..90).prop_map(|(node, steps)| Wish::Silence { node, steps }),
+        2 => (0u32..12).prop_map(Wish::Unjail),
         3 => prop_oneof![Just(50u64), Just(10_000), Just(31_000), 1u64..12_000].prop_map(Wish::Wait),
     ]
 }
@@ -80,10 +86,49 @@ proptest! {
                     chain.block_at(Round(0), Duration(50), transactions)
                 }
                 Wish::Wait(time) => chain.block_at(Round(0), Duration(time), vec![]),
+                Wish::Unjail(node) => {
+                    let known = chain.view().account_by_key(&node_key(node).public()).unwrap();
+                    let said = known.map(|own| chain.actions(own, [Action::Unjail])).unwrap_or_default();
+                    chain.block_at(Round(0), Duration(50), said)
+                }
+                Wish::Accuse { node, in_block } => {
+                    let evidence = chain.double_sign(node, chain.ledger.head().height);
+                    if in_block {
+                        chain.evidence = vec![evidence];
+                        let effects = chain.block_at(Round(0), Duration(50), vec![]);
+                        chain.evidence.clear();
+                        effects
+                    } else {
+                        let sent = chain.actions(account(0), [Action::SubmitEvidence { evidence }]);
+                        chain.block_at(Round(0), Duration(50), sent)
+                    }
+                }
+                Wish::Silence { node, steps } => {
+                    // As long as the others are enough to certify.
+                    let (key, set) = (node_key(node).public(), chain.ledger.head().validators.clone());
+                    let others = set.total_power() - set.get(&key).map_or(0, |member| member.power);
+                    if set.is_quorum(others) {
+                        chain.silent = vec![key];
+                    }
+                    for _ in 1..steps {
+                        let (head, signers) = (chain.ledger.head(), chain.ledger.head().signers.clone());
+                        let signed = signers.total_power() - signers.get(&key).map_or(0, |member| member.power);
+                        if head.height > valo_protocol::Height(0) && !signers.is_quorum(signed) {
+                            chain.silent.clear();
+                        }
+                        chain.block_at(Round(0), Duration(1_600), vec![]);
+                    }
+                    chain.silent.clear();
+                    chain.block_at(Round(0), Duration(50), vec![])
+                }
             };
             let head = chain.ledger.head();
             let electable = crate::validators::elect(chain.ledger.store(), chain.ledger.params()).unwrap();
-            prop_assert!(electable.is_some(), "nobody is left to elect");
+            let is_out = |node: &valo_protocol::state::NodeRecord| {
+                matches!(node.state, NodeState::Jailed | NodeState::Tombstoned)
+            };
+            let someone_is_out = chain.view().nodes(NodeId(0), 100).unwrap().iter().any(|(_, node)| is_out(node));
+            prop_assert!(electable.is_some() || someone_is_out, "owners left nobody to elect");
             for event in &effects.events {
                 if let Event::StakePaid { amount, .. } = event {
                     prop_assert!(!amount.is_zero());
