@@ -1,6 +1,6 @@
 //! Says where the job stands.
 
-use super::{Error, apply::Applied};
+use super::{Error, apply::Applied, dereference::Waits};
 use crate::{
     Context,
     conditions::{Conditions, READY},
@@ -25,6 +25,9 @@ pub async fn report(context: &Context, job: &JobContract, applied: &Applied) -> 
     let phase = status.phase;
     let before = job.status.as_ref().and_then(|last| last.phase);
     context.cluster.apply_status(job, job.status.as_ref(), &status).await?;
+    if let Some(waits) = begins_to_need(job, applied) {
+        context.warn(&reference(job), waits.reason, "Submit", waits.message.clone()).await;
+    }
     if phase != before {
         match phase {
             Some(JobPhase::Failed | JobPhase::Rejected) => {
@@ -38,6 +41,13 @@ pub async fn report(context: &Context, job: &JobContract, applied: &Applied) -> 
         }
     }
     Ok(phase)
+}
+
+/// A blob that somebody has to upload, if the last pass did not say so.
+fn begins_to_need<'a>(job: &JobContract, applied: &'a Applied) -> Option<&'a Waits> {
+    let Applied::Waits(waits @ Waits { reason: "ModuleNotFound" | "InputNotFound", .. }) = applied else { return None };
+    let last = job.status.as_ref().and_then(|last| last.message.as_ref());
+    (last != Some(&waits.message)).then_some(waits)
 }
 
 /// The status of a contract.
@@ -55,7 +65,7 @@ pub fn status(job: &JobContract, applied: &Applied, now: Timestamp) -> JobContra
         Applied::Waits(waits) => {
             status.phase = Some(JobPhase::Pending);
             status.reason = match waits.reason {
-                "MissingInput" => Some(JobReason::MissingInput),
+                "MissingInput" | "ModuleNotFound" | "InputNotFound" => Some(JobReason::MissingInput),
                 "InsufficientFunds" => Some(JobReason::InsufficientFunds),
                 _ => None,
             };

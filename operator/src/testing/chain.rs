@@ -5,12 +5,15 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 use tokio::net::TcpListener;
 use valo_client::Client;
 use valo_protocol::{Action, GenesisHash, SignedTransaction};
@@ -28,6 +31,8 @@ pub struct Told {
     pub job: Option<Value>,
     /// Whether the node is caught up.
     pub ready: bool,
+    /// Digests of the blobs that the node holds, and of those that others do.
+    pub blobs: (BTreeSet<String>, BTreeSet<String>),
     /// What transactions come to.
     pub outcome: Value,
     /// What it was asked to carry out.
@@ -39,11 +44,19 @@ impl Peer {
     pub async fn start(context: &Context, server: &super::ApiServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let told = Told { job: None, ready: true, outcome: json!({"done": "nothing"}), actions: Vec::new() };
+        let told = Told {
+            job: None,
+            ready: true,
+            blobs: Default::default(),
+            outcome: json!({"done": "nothing"}),
+            actions: Vec::new(),
+        };
         let peer = Self { told: Arc::new(Mutex::new(told)), url };
         let router = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/params", get(parameters))
+            .route("/v1/tiers", get(tiers))
+            .route("/v1/blobs/{hash}", get(blob))
             .route("/v1/accounts/{key}", get(async || Json(super::account("100"))))
             .route("/v1/jobs", get(jobs))
             .route("/v1/jobs/{job}", get(job))
@@ -80,6 +93,23 @@ async fn parameters() -> Json<Value> {
     Json(json!({"height": 1, "parameters": parameters, "bytePrice": "0", "weightPrice": "0"}))
 }
 
+async fn tiers() -> Json<Value> {
+    let tier = json!({
+        "name": "small", "runtime": "wasm", "milliCpu": 1000, "memory": 1u64 << 30, "stakePerSlot": "100",
+        "price": "0.001", "fuelPerSecond": 100_000_000,
+    });
+    Json(json!({"items": [{"id": 0, "nodes": 9, "owners": 9, "slots": 9, "busy": 0, "tier": tier}]}))
+}
+
+/// As a node does it: HEAD tells what it holds, GET gets it from others.
+async fn blob(State(peer): State<Peer>, method: Method, Path(hash): Path<String>) -> Response {
+    let (here, elsewhere) = peer.with(|told| told.blobs.clone());
+    match here.contains(&hash) || (method == Method::GET && elsewhere.contains(&hash)) {
+        true => "\0asm".into_response(),
+        false => not_found(),
+    }
+}
+
 async fn jobs(State(peer): State<Peer>) -> Json<Value> {
     Json(json!({"items": peer.with(|told| told.job.clone()).into_iter().collect::<Vec<_>>()}))
 }
@@ -87,12 +117,14 @@ async fn jobs(State(peer): State<Peer>) -> Json<Value> {
 async fn job(State(peer): State<Peer>) -> Response {
     match peer.with(|told| told.job.clone()) {
         Some(job) => Json(job).into_response(),
-        None => {
-            let problem = json!({"type": "about:blank", "title": "", "status": 404, "detail": "", "code": "notFound"});
-            let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-            (StatusCode::NOT_FOUND, kind, problem.to_string()).into_response()
-        }
+        None => not_found(),
     }
+}
+
+fn not_found() -> Response {
+    let problem = json!({"type": "about:blank", "title": "", "status": 404, "detail": "", "code": "notFound"});
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::NOT_FOUND, kind, problem.to_string()).into_response()
 }
 
 async fn submit(State(peer): State<Peer>, body: Bytes) -> Json<Value> {
