@@ -242,10 +242,7 @@ async fn nothing_is_paid_for_a_blob_that_no_node_has() {
             assert_eq!((status.phase, status.reason), (Some(JobPhase::Pending), Some(JobReason::MissingInput)));
             assert_eq!(status.conditions.len(), 1);
             let submitted = &status.conditions[0];
-            assert_eq!(
-                (&*submitted.type_, &*submitted.status, &*submitted.reason),
-                ("Submitted", "False", reason)
-            );
+            assert_eq!((&*submitted.type_, &*submitted.status, &*submitted.reason), ("Submitted", "False", reason));
             assert!(submitted.message.starts_with(field), "{}", submitted.message);
             assert!(submitted.message.contains(missing), "{}", submitted.message);
             assert!(!place.is_held());

@@ -5,6 +5,7 @@ use super::{
     Error, Hindrance,
     build::Prepared,
     dereference::{OnChain, wallet_of},
+    external,
     plan::{Plan, Step},
     validate::{Checked, endpoints_of},
 };
@@ -49,8 +50,19 @@ pub async fn apply(
     checked: &Checked,
     prepared: Prepared,
 ) -> Result<Applied, Error> {
-    let Prepared { keys, wallets, config, headless, service, external, policy, budget, stateful_set, plan, outdated } =
-        prepared;
+    let Prepared {
+        keys,
+        wallets,
+        config,
+        headless,
+        service,
+        external: services,
+        policy,
+        budget,
+        stateful_set,
+        plan,
+        outdated,
+    } = prepared;
     let cluster = &context.cluster;
     let is_leaving = tier.metadata.deletion_timestamp.is_some();
     if !is_leaving {
@@ -73,8 +85,8 @@ pub async fn apply(
         settle(cluster.apply(&config).await, is_leaving)?;
         settle(cluster.apply(&headless).await, is_leaving)?;
         settle(cluster.apply(&service).await, is_leaving)?;
-        for service in &external {
-            settle(cluster.apply(service).await, is_leaving)?;
+        for service in &services {
+            settle(external::apply(context, tier, service).await, is_leaving)?;
         }
         settle(cluster.apply(&policy).await, is_leaving)?;
         settle(cluster.apply(&budget).await, is_leaving)?;
@@ -86,7 +98,7 @@ pub async fn apply(
     } else if let Some(stateful_set) = stateful_set {
         run_pods(context, tier, checked, stateful_set, &mut applied).await?;
     }
-    for left in checked.external.values().filter(|left| !external.iter().any(|kept| kept.name_any() == left.name_any()))
+    for left in checked.external.values().filter(|left| !services.iter().any(|kept| kept.name_any() == left.name_any()))
     {
         cluster.delete(left).await?;
     }
@@ -168,7 +180,7 @@ async fn claimed(
     // Of every role: a node votes with the key of a validator, whatever its NodeTier calls it.
     let Some(genesis) = &checked.genesis else { return Ok(None) };
     let wanted = key_reservation::build(tier, ordinal, genesis, key);
-    Ok(match key_reservation::claim(context, &wanted).await? {
+    Ok(match key_reservation::claim(context, &wanted, checked.reservations.get(&ordinal)).await? {
         Claim::Ours => None,
         Claim::Of(holder) => Some((
             "KeyReserved",

@@ -15,8 +15,8 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use valo_client::types::{Node, TierInfo, Validators};
-use valo_crds::{Network, NodeTier, Role, Wallet};
-use valo_protocol::{PublicKey, SecretKey};
+use valo_crds::{ConsensusKeyReservation, Network, NodeTier, Role, Wallet};
+use valo_protocol::{GenesisHash, PublicKey, SecretKey};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub struct Found {
     pub external: BTreeMap<String, Service>,
     /// The Secrets with the keys of nodes, by ordinal.
     pub secrets: BTreeMap<i32, Secret>,
+    /// The reservations of those keys, as far as there are any, by ordinal.
+    pub reservations: BTreeMap<i32, ConsensusKeyReservation>,
     /// New keys, drawn in case that they are needed, by ordinal.
     pub fresh: BTreeMap<i32, SecretKey>,
     /// The wallets that own the nodes, by name.
@@ -100,7 +102,16 @@ pub async fn dereference(context: &Context, tier: &NodeTier) -> Result<Found, Er
             found.wallets.insert(wallet, read);
         }
     }
-    read_chain(context, tier, &mut found).await?;
+    let status = found.network.as_ref().and_then(|network| network.status.as_ref());
+    let genesis: Option<GenesisHash> = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
+    if let Some(genesis) = genesis {
+        for (ordinal, secret) in &found.secrets {
+            let key = keys::read(secret, keys::DATA_KEY)?.public();
+            let read = key_reservation::read(context, &genesis, &key).await?;
+            found.reservations.extend(read.map(|reservation| (*ordinal, reservation)));
+        }
+        read_chain(context, tier, genesis, &mut found).await?;
+    }
     Ok(found)
 }
 
@@ -115,9 +126,7 @@ fn ordinal_of(tier: &str, secret: &Secret) -> Option<i32> {
     name.strip_prefix(tier)?.strip_prefix('-')?.strip_suffix("-node-key")?.parse().ok()
 }
 
-async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Result<(), Error> {
-    let status = found.network.as_ref().and_then(|network| network.status.as_ref());
-    let Some(genesis) = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok()) else { return Ok(()) };
+async fn read_chain(context: &Context, tier: &NodeTier, genesis: GenesisHash, found: &mut Found) -> Result<(), Error> {
     let namespace = namespace_of(tier);
     let chain = match context.chain(&namespace, &tier.spec.network_ref.name, genesis).await {
         Ok(chain) => chain,
@@ -135,7 +144,7 @@ async fn read_chain(context: &Context, tier: &NodeTier, found: &mut Found) -> Re
             let key: PublicKey = keys::read(secret, keys::DATA_KEY)?.public();
             // The node of another pod is none of ours, though we have its key: it is neither drained nor moved.
             let own = key_reservation::build(tier, *ordinal, &genesis, &key);
-            if key_reservation::is_foreign(context, &own).await? {
+            if found.reservations.get(ordinal).is_some_and(|reservation| reservation.spec != own.spec) {
                 continue;
             }
             if let Some(record) = chain.node(key).await.map_err(ChainError::from)? {

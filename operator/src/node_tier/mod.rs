@@ -6,6 +6,7 @@
 mod apply;
 mod build;
 mod dereference;
+mod external;
 pub mod plan;
 pub mod power;
 pub mod roll;
@@ -94,3 +95,6 @@ impl Kind for NodeTier {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

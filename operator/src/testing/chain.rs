@@ -11,7 +11,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
@@ -31,6 +31,8 @@ pub struct Told {
     pub job: Option<Value>,
     /// Whether the node is caught up.
     pub ready: bool,
+    /// Registered nodes, by their keys.
+    pub nodes: BTreeMap<String, Value>,
     /// Digests of the blobs that the node holds, and of those that others do.
     pub blobs: (BTreeSet<String>, BTreeSet<String>),
     /// What transactions come to.
@@ -47,6 +49,7 @@ impl Peer {
         let told = Told {
             job: None,
             ready: true,
+            nodes: BTreeMap::new(),
             blobs: Default::default(),
             outcome: json!({"done": "nothing"}),
             actions: Vec::new(),
@@ -56,6 +59,9 @@ impl Peer {
             .route("/v1/status", get(status))
             .route("/v1/params", get(parameters))
             .route("/v1/tiers", get(tiers))
+            .route("/v1/validators", get(validators))
+            .route("/v1/nodes/{key}", get(node))
+            .route("/v1/blobs", post(upload))
             .route("/v1/blobs/{hash}", get(blob))
             .route("/v1/accounts/{key}", get(async || Json(super::account("100"))))
             .route("/v1/jobs", get(jobs))
@@ -101,6 +107,17 @@ async fn tiers() -> Json<Value> {
     Json(json!({"items": [{"id": 0, "nodes": 9, "owners": 9, "slots": 9, "busy": 0, "tier": tier}]}))
 }
 
+async fn validators() -> Json<Value> {
+    Json(json!({"height": 1, "hash": "00".repeat(32), "totalPower": 0, "validators": []}))
+}
+
+async fn node(State(peer): State<Peer>, Path(key): Path<String>) -> Response {
+    match peer.with(|told| told.nodes.get(&key).cloned()) {
+        Some(node) => Json(node).into_response(),
+        None => not_found(),
+    }
+}
+
 /// As a node does it: HEAD tells what it holds, GET gets it from others.
 async fn blob(State(peer): State<Peer>, method: Method, Path(hash): Path<String>) -> Response {
     let (here, elsewhere) = peer.with(|told| told.blobs.clone());
@@ -108,6 +125,10 @@ async fn blob(State(peer): State<Peer>, method: Method, Path(hash): Path<String>
         true => "\0asm".into_response(),
         false => not_found(),
     }
+}
+
+async fn upload(body: Bytes) -> Json<Value> {
+    Json(json!({"hash": valo_protocol::BlobHash::of(&body), "size": body.len()}))
 }
 
 async fn jobs(State(peer): State<Peer>) -> Json<Value> {

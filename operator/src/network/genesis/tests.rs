@@ -109,11 +109,9 @@ fn what_cannot_be_names_its_field() {
 fn the_chart_knows_the_least_stake_of_each_preset() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/valo-cluster/templates/_helpers.tpl");
     let helpers = std::fs::read_to_string(path).unwrap();
-    for (name, preset) in [
-        ("dev", valo_protocol::params::Preset::Dev),
-        ("consortium", valo_protocol::params::Preset::Consortium),
-        ("public", valo_protocol::params::Preset::Public),
-    ] {
+    for (name, preset) in
+        [("dev", params::Preset::Dev), ("consortium", params::Preset::Consortium), ("public", params::Preset::Public)]
+    {
         let least = valo_protocol::Parameters::preset(preset).min_validator_stake;
         assert!(helpers.contains(&format!("\"{name}\" \"{least}\"")), "{name}: {least}");
     }
