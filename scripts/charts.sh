@@ -71,7 +71,7 @@ snapshot operator-one-namespace op charts/valo-operator --namespace valo-system 
   --set "image.digest=$hash,nodeImage.digest=$hash" --set 'imagePullSecrets[0].name=pull'
 snapshot cluster demo charts/valo-cluster --namespace demo
 snapshot cluster-join mine charts/valo-cluster --namespace mine -f charts/valo-cluster/examples/join.yaml \
-  --set join.genesisConfigMap=genesis --set ingress.host=api.example.org,externalAddress.type=NodePort,image.repository=example.org/valo
+  --set join.genesisConfigMap=genesis --set ingress.host=api.example.org,externalAddress.type=NodePort,externalAddress.hosts[0]=203.0.113.4,image.repository=example.org/valo
 
 cluster=(demo charts/valo-cluster)
 refused "chain.validators[0].count" "${cluster[@]}" --set nodeTiers.validators.replicas=3
@@ -156,10 +156,10 @@ nodeTiers.workers.storage.size "0"
 nodeTiers.workers.storage.storageClassName "Fast Disks"
 nodeTiers.workers.nodeSelector.pool "two words"
 nodeTiers.workers.tolerations[0].effect "NoRun"
-nodeTiers.workers.acceleratorClass.resource "gpu"
 nodeTiers.workers.runtimeClassName "gVisor"
 externalAddress.type "Host"
 externalAddress.hosts[0] "203.0.113.4:7001"
+externalAddress {"type":"NodePort"}
 externalAddress.loadBalancerClass "a class"
 ingress.host "http://api.example.org"
 ingress.tlsSecretName "Secret"
@@ -167,6 +167,7 @@ test.budget "-1"
 test.deadline "soon"
 test.replicas 14
 END
+refused "acceleratorClass" "${cluster[@]}" --set nodeTiers.workers.acceleratorClass.name=a100
 refused "colour" "${cluster[@]}" --set colour=red
 refused "Workers_2" "${cluster[@]}" --set nodeTiers.Workers_2.role=worker
 refused "replicas" op charts/valo-operator --set replicas=some

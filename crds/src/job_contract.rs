@@ -78,6 +78,7 @@ fn immutable(field: &str, optional: bool) -> serde_json::Value {
     serde_json::json!({
         "rule": rule,
         "message": format!("spec.{field} is immutable: the contract is signed as it is; make another JobContract"),
+        "fieldPath": format!(".{field}"),
     })
 }
 
