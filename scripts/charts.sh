@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the charts without a cluster: lint, schemas of every object they make, READMEs, and the objects themselves
-# against charts/snapshots. VALO_UPDATE=1 writes READMEs and snapshots anew.
+# against tests/charts. VALO_UPDATE=1 writes READMEs and snapshots anew.
 # helm and kubeconform are those of the test cluster; HELM and KUBECONFORM name others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,16 +25,16 @@ defaults() {
   render defaults "$work/defaults" | sed '/^---$/d; /^# Source:/d'
 }
 
-# snapshot NAME ARGUMENTS…: what helm template makes is what charts/snapshots has, and fits the schemas.
+# snapshot NAME ARGUMENTS…: what helm template makes is what tests/charts has, and fits the schemas.
 snapshot() {
-  local name=$1 committed=charts/snapshots/$1.yaml
+  local name=$1 committed=tests/charts/$1.yaml
   shift
   render "$@" >"$work/$name.yaml" || die "$name: helm template failed"
   "$kubeconform" -strict -schema-location "$work/schemas/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json" \
     "$work/$name.yaml" || die "$name: objects that Kubernetes would refuse"
   # A program is no reading matter.
   sed -i 's/^  primes.wasm: .*/  primes.wasm: (examples\/primes\/primes.wasm)/' "$work/$name.yaml"
-  if [ -n "${VALO_UPDATE:-}" ]; then mkdir -p charts/snapshots && cp "$work/$name.yaml" "$committed"; fi
+  if [ -n "${VALO_UPDATE:-}" ]; then mkdir -p tests/charts && cp "$work/$name.yaml" "$committed"; fi
   diff -u "$committed" "$work/$name.yaml" || die "$name is not $committed: look at it, then VALO_UPDATE=1 make charts"
 }
 
@@ -46,6 +46,8 @@ refused() {
   case $said in *"$words"*) ;; *) die "helm template $* failed without \"$words\": $said" ;; esac
 }
 
+# As people call it.
+"$helm" lint --quiet charts/* || die "helm lint charts/*"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 for chart in valo-crds valo-operator valo-cluster; do
   "$helm" lint --strict --quiet "charts/$chart" || die "$chart: lint"
@@ -69,7 +71,7 @@ snapshot operator-one-namespace op charts/valo-operator --namespace valo-system 
   --set "image.digest=$hash,nodeImage.digest=$hash" --set 'imagePullSecrets[0].name=pull'
 snapshot cluster demo charts/valo-cluster --namespace demo
 snapshot cluster-join mine charts/valo-cluster --namespace mine -f charts/valo-cluster/examples/join.yaml \
-  --set join.genesisConfigMap=genesis --set ingress.host=api.example.org,externalAddress.type=NodePort,image.repository=example.org/valo
+  --set join.genesisConfigMap=genesis --set ingress.host=api.example.org,externalAddress.type=NodePort,externalAddress.hosts[0]=203.0.113.4,image.repository=example.org/valo
 
 cluster=(demo charts/valo-cluster)
 refused "chain.validators[0].count" "${cluster[@]}" --set nodeTiers.validators.replicas=3
@@ -77,6 +79,23 @@ refused "there is no nodeTiers.other" "${cluster[@]}" --set-string 'chain.valida
 refused "there is no wallets.other" "${cluster[@]}" --set nodeTiers.validators.stake.wallet=other
 refused "join.seeds" "${cluster[@]}" --set "join.genesisHash=$(printf ab%.0s {1..32})"
 refused "join.peers" "${cluster[@]}" -f charts/valo-cluster/examples/join.yaml --set join.genesisConfigMap=genesis,join.peers=null
+refused "nodeTiers.workers.tier: chain.tiers has no tier gpu; it has: small" "${cluster[@]}" --set nodeTiers.workers.tier=gpu
+refused "nodeTiers.workers.tier: say one of chain.tiers, which has: small" "${cluster[@]}" --set nodeTiers.workers.tier=null
+refused "chain.tiers has no tier small; it has: none" "${cluster[@]}" --set chain.tiers=null
+refused "test.tier: chain.tiers has no tier gpu; it has: small" "${cluster[@]}" --set test.tier=gpu
+refused "nodeTiers.workers.stake.perSlot: 99.5 VALO is less than the 100 that a slot of tier small takes" \
+  "${cluster[@]}" --set-string nodeTiers.workers.stake.perSlot=99.5
+refused "nodeTiers.workers.stake.walletTemplate.amount: 199 VALO does not cover the stake of a node, 2 slots of 100 VALO" \
+  "${cluster[@]}" --set-string nodeTiers.workers.stake.walletTemplate.amount=199
+refused "nodeTiers.validators.stake.perNode: 999 VALO is less than the 1000 that a validator bonds at least" \
+  "${cluster[@]}" --set chain.preset=consortium --set-string nodeTiers.validators.stake.perNode=999
+refused "nodeTiers.validators.stake.perNode: 1000 VALO is less than the 2000.5 " \
+  "${cluster[@]}" --set-string chain.parameters.minValidatorStake=2000.5
+refused "chain.validators[0].stake: 1000 VALO is less than the 10000 " \
+  "${cluster[@]}" --set chain.preset=public --set-string nodeTiers.validators.stake.perNode=10000
+# What only the chain that is joined can say is not guessed.
+render mine charts/valo-cluster -f charts/valo-cluster/examples/join.yaml --set test.enabled=false \
+  --set nodeTiers.workers.tier=gpu --set-string nodeTiers.workers.stake.perSlot=1 >/dev/null || die "a join takes no tier of elsewhere"
 # A wrong value for each kind of field: helm says at which one.
 while read -r path wrong; do
   at=${path//\[/.} at=${at//]/}
@@ -137,10 +156,10 @@ nodeTiers.workers.storage.size "0"
 nodeTiers.workers.storage.storageClassName "Fast Disks"
 nodeTiers.workers.nodeSelector.pool "two words"
 nodeTiers.workers.tolerations[0].effect "NoRun"
-nodeTiers.workers.acceleratorClass.resource "gpu"
 nodeTiers.workers.runtimeClassName "gVisor"
 externalAddress.type "Host"
 externalAddress.hosts[0] "203.0.113.4:7001"
+externalAddress {"type":"NodePort"}
 externalAddress.loadBalancerClass "a class"
 ingress.host "http://api.example.org"
 ingress.tlsSecretName "Secret"
@@ -148,6 +167,7 @@ test.budget "-1"
 test.deadline "soon"
 test.replicas 14
 END
+refused "acceleratorClass" "${cluster[@]}" --set nodeTiers.workers.acceleratorClass.name=a100
 refused "colour" "${cluster[@]}" --set colour=red
 refused "Workers_2" "${cluster[@]}" --set nodeTiers.Workers_2.role=worker
 refused "replicas" op charts/valo-operator --set replicas=some

@@ -176,9 +176,9 @@ fn named(values: Schema, message: &str) -> Schema {
 /// A taint that nodes tolerate, as in a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("(has(self.operator) && self.operator == 'Exists') || (has(self.key) && self.key != '')", "tolerations.key: only with operator: Exists it may be left out"))]
-#[x_kube(validation = ("!has(self.value) || self.value == '' || !has(self.operator) || self.operator == 'Equal'", "tolerations.value: it goes with operator: Equal"))]
-#[x_kube(validation = ("!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')", "tolerations.tolerationSeconds: it goes with effect: NoExecute"))]
+#[x_kube(validation = Rule::new("(has(self.operator) && self.operator == 'Exists') || (has(self.key) && self.key != '')").message("tolerations.key: only with operator: Exists it may be left out").field_path(".key"))]
+#[x_kube(validation = Rule::new("!has(self.value) || self.value == '' || !has(self.operator) || self.operator == 'Equal'").message("tolerations.value: it goes with operator: Equal").field_path(".value"))]
+#[x_kube(validation = Rule::new("!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')").message("tolerations.tolerationSeconds: it goes with effect: NoExecute").field_path(".tolerationSeconds"))]
 pub struct Toleration {
     // In order of their names, as Kubernetes writes them: nodes restart when what is written of these changes.
     /// Which effect of the taint; all of them without it.

@@ -78,6 +78,7 @@ fn immutable(field: &str, optional: bool) -> serde_json::Value {
     serde_json::json!({
         "rule": rule,
         "message": format!("spec.{field} is immutable: the contract is signed as it is; make another JobContract"),
+        "fieldPath": format!(".{field}"),
     })
 }
 
@@ -186,8 +187,12 @@ pub enum JobReason {
     WalletNotReady,
     /// Another transaction of the wallet is under way.
     WalletBusy,
-    /// A file that it names is in no ConfigMap, or a blob is not on the network.
+    /// A file that it names is in no ConfigMap.
     MissingInput,
+    /// No node has a program that it names by digest.
+    ModuleNotFound,
+    /// No node has an input that it names by digest.
+    InputNotFound,
     /// The chain has too few workers for it.
     TooFewWorkers,
     /// The wallet cannot pay the budget.
@@ -224,13 +229,15 @@ pub enum JobReason {
 
 impl JobReason {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::NetworkMissing,
         Self::WaitingForNetwork,
         Self::ChainUnreachable,
         Self::WalletNotReady,
         Self::WalletBusy,
         Self::MissingInput,
+        Self::ModuleNotFound,
+        Self::InputNotFound,
         Self::TooFewWorkers,
         Self::InsufficientFunds,
         Self::Submitting,
@@ -258,6 +265,8 @@ impl JobReason {
             Self::WalletNotReady => "WalletNotReady",
             Self::WalletBusy => "WalletBusy",
             Self::MissingInput => "MissingInput",
+            Self::ModuleNotFound => "ModuleNotFound",
+            Self::InputNotFound => "InputNotFound",
             Self::TooFewWorkers => "TooFewWorkers",
             Self::InsufficientFunds => "InsufficientFunds",
             Self::Submitting => "Submitting",

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
     category = "valo",
     shortname = "vckr",
     doc = "The right of one pod of the cluster to sign with a consensus key. Made and released by the operator.",
-    validation = ("self.spec == oldSelf.spec", "spec is immutable: a key is released by deleting the reservation, once its pod is gone"),
+    validation = Rule::new("self.spec == oldSelf.spec").message("spec is immutable: a key is released by deleting the reservation, once its pod is gone").field_path(".spec"),
     printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.holder.namespace"),
     printcolumn(name = "NodeTier", type_ = "string", json_path = ".spec.holder.nodeTier"),
     printcolumn(name = "Pod", type_ = "string", json_path = ".spec.holder.pod"),

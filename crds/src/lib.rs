@@ -41,9 +41,7 @@ pub use network::{
     ImagePullPolicy, Ingress, Isolation, Join, Network, NetworkSpec, NetworkStatus, NewChain, Parameters, Preset,
     Runtime, Seed,
 };
-pub use node_tier::{
-    AcceleratorClass, NodeStatus, NodeTier, NodeTierSpec, NodeTierStatus, Role, Stake, Storage, WalletTemplate,
-};
+pub use node_tier::{NodeStatus, NodeTier, NodeTierSpec, NodeTierStatus, Role, Stake, Storage, WalletTemplate};
 pub use schemas::schemas;
 pub use shard_group::{GroupMember, ShardGroup, ShardGroupSpec, ShardGroupStatus};
 pub use valo_contract as contract;

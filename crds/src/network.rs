@@ -29,7 +29,7 @@ pub use join::{ConsensusPeer, Join, Seed};
     shortname = "vnet",
     doc = "A chain: a new one that starts on this cluster, or one to join.",
     validation = ("self.metadata.name.size() <= 58 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "metadata.name: a Network's name begins those of Services: at most 58 of a-z, 0-9 and -, a letter first"),
-    validation = ("!has(self.spec.chain) || has(self.spec.chain.name) || self.metadata.name.size() <= 32", "spec.chain.name: say it where the name of the Network has more than 32 characters"),
+    validation = Rule::new("!has(self.spec.chain) || has(self.spec.chain.name) || self.metadata.name.size() <= 32").message("spec.chain.name: say it where the name of the Network has more than 32 characters").field_path(".spec.chain.name"),
     printcolumn(name = "Chain", type_ = "string", json_path = ".status.chain"),
     printcolumn(name = "Height", type_ = "integer", json_path = ".status.height"),
     printcolumn(
@@ -57,8 +57,8 @@ pub use join::{ConsensusPeer, Join, Seed};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.chain) != has(self.join)", "spec.chain: say exactly one of chain and join"))]
-#[x_kube(validation = ("has(self.chain) == has(oldSelf.chain)", "spec.chain is immutable: a Network stays the chain that it is"))]
+#[x_kube(validation = Rule::new("has(self.chain) != has(self.join)").message("spec.chain: say exactly one of chain and join").field_path(".chain"))]
+#[x_kube(validation = Rule::new("has(self.chain) == has(oldSelf.chain)").message("spec.chain is immutable: a Network stays the chain that it is").field_path(".chain"))]
 pub struct NetworkSpec {
     /// A new chain, with everything it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,16 +110,17 @@ pub enum ImagePullPolicy {
 /// How nodes of other clusters reach the nodes of this one: libp2p over TCP for consensus, iroh over UDP for all else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("!has(self.loadBalancerClass) || self.type == 'LoadBalancer'", "spec.externalAddress.loadBalancerClass: it goes with type: LoadBalancer"))]
-#[x_kube(validation = ("!has(self.hosts) || self.type != 'None'", "spec.externalAddress.hosts: they go with type: LoadBalancer or NodePort"))]
-#[x_kube(validation = ("self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))", "spec.externalAddress.loadBalancerClass: Services keep their class; say type: None first"))]
+#[x_kube(validation = Rule::new("!has(self.loadBalancerClass) || self.type == 'LoadBalancer'").message("spec.externalAddress.loadBalancerClass: it goes with type: LoadBalancer").field_path(".loadBalancerClass"))]
+#[x_kube(validation = Rule::new("!has(self.hosts) || self.type != 'None'").message("spec.externalAddress.hosts: they go with type: LoadBalancer or NodePort").field_path(".hosts"))]
+#[x_kube(validation = Rule::new("self.type != 'NodePort' || (has(self.hosts) && self.hosts.size() > 0)").message("spec.externalAddress.hosts: with type: NodePort, say at which names or addresses the machines are reached").field_path(".hosts"))]
+#[x_kube(validation = Rule::new("self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))").message("spec.externalAddress.loadBalancerClass: Services keep their class; say type: None first").field_path(".loadBalancerClass"))]
 pub struct ExternalAddress {
     /// By which kind of Service, one for each node. With `None` they are reached inside the cluster only, and through
     /// relays.
     #[serde(rename = "type", default)]
     pub type_: AddressType,
     /// Names or addresses that others use in place of those which Kubernetes knows, as behind NAT, such as
-    /// `node.example.org` or `2001:db8::1`: without a port, one for each node in turn.
+    /// `node.example.org` or `2001:db8::1`: without a port, one for each node in turn. With `NodePort` nothing else says them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 253), regex(pattern = HOST)))]
     pub hosts: Vec<String>,

@@ -42,18 +42,16 @@ use valo_contract::quantity::{Money, Size};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("self.role == 'worker' ? has(self.tier) : !has(self.tier)", "spec.tier: a worker has a tier, other roles have none"))]
-#[x_kube(validation = ("self.role == 'worker' ? has(self.slots) : !has(self.slots)", "spec.slots: a worker has slots, other roles have none"))]
-#[x_kube(validation = ("self.role == 'full' ? !has(self.stake) : has(self.stake)", "spec.stake: validators and workers have a stake, a full node has none"))]
-#[x_kube(validation = ("!has(self.stake) || (self.role == 'worker' ? has(self.stake.perSlot) : has(self.stake.perNode))", "spec.stake: a worker says perSlot, a validator perNode"))]
-#[x_kube(validation = ("self.role == 'worker' || !has(self.acceleratorClass)", "spec.acceleratorClass: only workers have accelerators"))]
-#[x_kube(validation = ("self.role == 'worker' || !has(self.runtimeClassName)", "spec.runtimeClassName: only workers run containers of jobs"))]
-#[x_kube(validation = ("has(self.tier) == has(oldSelf.tier)", "spec.tier is immutable: make another NodeTier"))]
-#[x_kube(validation = ("has(self.stake) == has(oldSelf.stake)", "spec.stake: it cannot come or go; make another NodeTier"))]
+#[x_kube(validation = Rule::new("self.role == 'worker' ? has(self.tier) : !has(self.tier)").message("spec.tier: a worker has a tier, other roles have none").field_path(".tier"))]
+#[x_kube(validation = Rule::new("self.role == 'worker' ? has(self.slots) : !has(self.slots)").message("spec.slots: a worker has slots, other roles have none").field_path(".slots"))]
+#[x_kube(validation = Rule::new("self.role == 'full' ? !has(self.stake) : has(self.stake)").message("spec.stake: validators and workers have a stake, a full node has none").field_path(".stake"))]
+#[x_kube(validation = Rule::new("!has(self.stake) || (self.role == 'worker' ? has(self.stake.perSlot) : has(self.stake.perNode))").message("spec.stake: a worker says perSlot, a validator perNode").field_path(".stake"))]
+#[x_kube(validation = Rule::new("has(self.tier) == has(oldSelf.tier)").message("spec.tier is immutable: make another NodeTier").field_path(".tier"))]
+#[x_kube(validation = Rule::new("has(self.stake) == has(oldSelf.stake)").message("spec.stake: it cannot come or go; make another NodeTier").field_path(".stake"))]
 pub struct NodeTierSpec {
     /// The Network.
     #[x_kube(validation = ("self == oldSelf", "spec.networkRef is immutable: make another NodeTier"))]
-    #[x_kube(validation = ("self.name.size() <= 58", "spec.networkRef.name: a Network has a name of at most 58 characters"))]
+    #[x_kube(validation = Rule::new("self.name.size() <= 58").message("spec.networkRef.name: a Network has a name of at most 58 characters").field_path(".name"))]
     pub network_ref: LocalReference,
     /// What the nodes do.
     #[x_kube(validation = ("self == oldSelf", "spec.role is immutable: make another NodeTier"))]
@@ -81,11 +79,8 @@ pub struct NodeTierSpec {
     /// The volume of each node.
     #[serde(default)]
     pub storage: Storage,
-    /// For workers, what the accelerator of the tier is on this cluster. Not used yet: workers run WebAssembly only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accelerator_class: Option<AcceleratorClass>,
-    /// RuntimeClass for containers of jobs. Strangers' containers run only in a sandbox, such as `gvisor` or `kata`. Not
-    /// used yet: workers run WebAssembly only.
+    /// RuntimeClass of the pods, such as `gvisor` or `kata`: one more wall around the programs of strangers that workers run
+    /// in their own sandbox. The machines have to have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = OBJECT))]
     pub runtime_class_name: Option<String>,
@@ -118,9 +113,9 @@ pub enum Role {
 /// What is bonded for each node, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.perSlot) != has(self.perNode)", "spec.stake.perSlot: say exactly one of perSlot and perNode"))]
-#[x_kube(validation = ("has(self.walletRef) != has(self.walletTemplate)", "spec.stake.walletRef: say exactly one of walletRef and walletTemplate"))]
-#[x_kube(validation = ("has(self.walletRef) == has(oldSelf.walletRef)", "spec.stake.walletRef is immutable: make another NodeTier"))]
+#[x_kube(validation = Rule::new("has(self.perSlot) != has(self.perNode)").message("spec.stake.perSlot: say exactly one of perSlot and perNode").field_path(".perSlot"))]
+#[x_kube(validation = Rule::new("has(self.walletRef) != has(self.walletTemplate)").message("spec.stake.walletRef: say exactly one of walletRef and walletTemplate").field_path(".walletRef"))]
+#[x_kube(validation = Rule::new("has(self.walletRef) == has(oldSelf.walletRef)").message("spec.stake.walletRef is immutable: make another NodeTier").field_path(".walletRef"))]
 pub struct Stake {
     /// For workers, VALO bonded for each slot, such as `"100"`: no less than `stakePerSlot` of the tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,7 +150,7 @@ pub struct WalletTemplate {
 /// The volume of each node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.storageClassName) == has(oldSelf.storageClassName)", "spec.storage.storageClassName is immutable: make another NodeTier"))]
+#[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName)").message("spec.storage.storageClassName is immutable: make another NodeTier").field_path(".storageClassName"))]
 pub struct Storage {
     /// Its size, such as `20Gi`. It stays: a StatefulSet cannot change the volumes that it asks for.
     #[serde(default = "default_size")]
@@ -194,29 +189,6 @@ const fn default_size() -> Size {
 
 const fn default_retain() -> bool {
     true
-}
-
-/// The accelerator of a tier, on this cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AcceleratorClass {
-    /// The class that the tier asks for.
-    #[schemars(regex(pattern = SHORT))]
-    pub name: String,
-    /// The resource of the device plugin that gives it, such as `nvidia.com/gpu`.
-    #[schemars(
-        length(max = 317),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-    )]
-    pub resource: String,
-    /// How many of it a slot gets.
-    #[serde(default = "default_per_slot")]
-    #[schemars(range(min = 1, max = 1024))]
-    pub per_slot: i32,
-}
-
-const fn default_per_slot() -> i32 {
-    1
 }
 
 /// The nodes as cluster and chain have them.

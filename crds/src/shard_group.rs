@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
     category = "valo",
     shortname = "vsg",
     doc = "A sharding group of the chain that nodes of this cluster are in. Read only: a projection of the chain.",
-    validation = ("self.spec == oldSelf.spec", "spec is immutable: a ShardGroup shows a group of the chain"),
+    validation = Rule::new("self.spec == oldSelf.spec").message("spec is immutable: a ShardGroup shows a group of the chain").field_path(".spec"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Group", type_ = "integer", json_path = ".spec.index"),

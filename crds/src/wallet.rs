@@ -18,7 +18,7 @@ use valo_contract::quantity::Money;
     category = "valo",
     shortname = "vwallet",
     doc = "An owner's account on a chain, and the Secret with its key.",
-    validation = ("!has(self.spec.fundFrom) || self.spec.fundFrom.walletRef.name != self.metadata.name", "spec.fundFrom.walletRef.name: a Wallet cannot be filled from itself"),
+    validation = Rule::new("!has(self.spec.fundFrom) || self.spec.fundFrom.walletRef.name != self.metadata.name").message("spec.fundFrom.walletRef.name: a Wallet cannot be filled from itself").field_path(".spec.fundFrom.walletRef.name"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account"),
     printcolumn(name = "Balance", type_ = "string", json_path = ".status.balance"),
@@ -35,11 +35,11 @@ use valo_contract::quantity::Money;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.secretRef) == has(oldSelf.secretRef)", "spec.secretRef: a wallet keeps its key; make another Wallet"))]
+#[x_kube(validation = Rule::new("has(self.secretRef) == has(oldSelf.secretRef)").message("spec.secretRef: a wallet keeps its key; make another Wallet").field_path(".secretRef"))]
 pub struct WalletSpec {
     /// The Network whose chain the account is on.
     #[x_kube(validation = ("self == oldSelf", "spec.networkRef is immutable: an account is of one chain"))]
-    #[x_kube(validation = ("self.name.size() <= 58", "spec.networkRef.name: a Network has a name of at most 58 characters"))]
+    #[x_kube(validation = Rule::new("self.name.size() <= 58").message("spec.networkRef.name: a Network has a name of at most 58 characters").field_path(".name"))]
     pub network_ref: LocalReference,
     /// The Secret with the key. Without it a key is generated, into a Secret of the Wallet's name that outlives the
     /// Wallet: what the key owns is lost with it.

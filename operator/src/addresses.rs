@@ -50,6 +50,47 @@ pub fn outside(external: &ExternalAddress, ordinal: i32, service: &Service) -> O
     })
 }
 
+/// Ports of all machines by which a node is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodePorts {
+    /// Consensus, TCP.
+    pub consensus: Option<i32>,
+    /// Everything else, UDP.
+    pub network: Option<i32>,
+}
+
+impl NodePorts {
+    /// Those that a Service has.
+    pub fn of(service: &Service) -> Self {
+        let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+        let port = |name: &str| ports.iter().find(|port| port.name.as_deref() == Some(name))?.node_port;
+        Self { consensus: port("consensus"), network: port("network") }
+    }
+
+    /// Those that others dial, by what they were told: `tcp://host:port` and `udp://host:port`, of which the hosts of this
+    /// Network count. Those of a load balancer are none.
+    pub fn told<'a>(external: &ExternalAddress, endpoints: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut found = Self::default();
+        for (scheme, address) in endpoints.into_iter().filter_map(|endpoint| endpoint.split_once("://")) {
+            let Some((host, port)) = address.rsplit_once(':') else { continue };
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let Ok(port) = port.parse::<u16>() else { continue };
+            match scheme {
+                _ if !external.hosts.iter().any(|known| known == host) => {}
+                "tcp" if port != CONSENSUS_PORT => found.consensus = Some(port.into()),
+                "udp" if port != NETWORK_PORT => found.network = Some(port.into()),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// These, and where there is none, the other's.
+    pub fn or(self, other: Self) -> Self {
+        Self { consensus: self.consensus.or(other.consensus), network: self.network.or(other.network) }
+    }
+}
+
 /// The names under which pods of the same cluster reach a node, whether it is ready or not.
 pub fn inside(namespace: &str, node_tier: &str, pod: &str) -> Addresses {
     let host = format!("{pod}.{}.{namespace}.svc", names::headless(node_tier));
@@ -91,5 +132,17 @@ mod tests {
         assert_eq!(at(hosts, 2, json!([])), ports("a.example.org", 30701, 30702));
         assert_eq!(at(json!({"type": "NodePort"}), 0, json!([])), None, "nobody knows the machines");
         assert_eq!(at(json!({"type": "None"}), 0, balanced), None);
+    }
+
+    #[test]
+    fn what_others_dial_is_told_from_what_they_do_not() {
+        let hosts = external(json!({"type": "NodePort", "hosts": ["a.example.org", "2001:db8::1"]}));
+        let told = |endpoints: &[&str]| {
+            let ports = NodePorts::told(&hosts, endpoints.iter().copied());
+            (ports.consensus, ports.network)
+        };
+        assert_eq!(told(&["tcp://a.example.org:30701", "udp://[2001:db8::1]:30702"]), (Some(30701), Some(30702)));
+        assert_eq!(told(&["tcp://b.example.org:30701", "udp://a.example.org"]), (None, None));
+        assert_eq!(told(&["tcp://a.example.org:7001", "udp://a.example.org:7002"]), (None, None), "a load balancer's");
     }
 }

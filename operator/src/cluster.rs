@@ -123,8 +123,9 @@ impl Cluster {
             }
             // With what others put there it makes no sense.
             Err(kube::Error::Api(status)) if status.code == 422 => {
-                let found = api.get(&name).await.map_err(|error| ClusterError::new::<K>("read", &name, error))?;
-                serde_json::to_value(&found).unwrap_or_default()
+                let found = api.get_opt(&name).await.map_err(|error| ClusterError::new::<K>("read", &name, error))?;
+                let refused = || ClusterError::new::<K>("apply", &name, kube::Error::Api(status));
+                serde_json::to_value(&found.ok_or_else(refused)?).unwrap_or_default()
             }
             Err(error) => return Err(ClusterError::new::<K>("apply", &name, error)),
         };

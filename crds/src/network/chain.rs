@@ -10,9 +10,9 @@ use valo_contract::quantity::{Count, MilliCpu, Money, Size, Span};
 /// Everything a new chain starts from: its genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("self.tiers.all(tier, self.tiers.exists_one(other, other.name == tier.name))", "spec.chain.tiers: two tiers have the same name"))]
-#[x_kube(validation = ("self.validators.all(one, !has(one.nodeTier) || self.validators.exists_one(other, has(other.nodeTier) && other.nodeTier == one.nodeTier))", "spec.chain.validators.nodeTier: two entries name the same NodeTier"))]
-#[x_kube(validation = ("self.validators.all(one, !has(one.publicKey) || self.validators.exists_one(other, has(other.publicKey) && other.publicKey == one.publicKey))", "spec.chain.validators.publicKey: two entries have the same key"))]
+#[x_kube(validation = Rule::new("self.tiers.all(tier, self.tiers.exists_one(other, other.name == tier.name))").message("spec.chain.tiers: two tiers have the same name").field_path(".tiers"))]
+#[x_kube(validation = Rule::new("self.validators.all(one, !has(one.nodeTier) || self.validators.exists_one(other, has(other.nodeTier) && other.nodeTier == one.nodeTier))").message("spec.chain.validators.nodeTier: two entries name the same NodeTier").field_path(".validators"))]
+#[x_kube(validation = Rule::new("self.validators.all(one, !has(one.publicKey) || self.validators.exists_one(other, has(other.publicKey) && other.publicKey == one.publicKey))").message("spec.chain.validators.publicKey: two entries have the same key").field_path(".validators"))]
 pub struct NewChain {
     /// Its name for people, 1 to 32 of a-z, 0-9 and `-`; the name of the Network unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,9 +53,9 @@ pub enum Preset {
 /// Validators of the genesis: those of a NodeTier of this cluster, or one of elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.nodeTier) != has(self.publicKey)", "validators.nodeTier: say exactly one of nodeTier and publicKey"))]
-#[x_kube(validation = ("has(self.publicKey) == has(self.ownerKey)", "validators.ownerKey: it goes with publicKey"))]
-#[x_kube(validation = ("has(self.nodeTier) == has(self.count)", "validators.count: it goes with nodeTier"))]
+#[x_kube(validation = Rule::new("has(self.nodeTier) != has(self.publicKey)").message("validators.nodeTier: say exactly one of nodeTier and publicKey").field_path(".nodeTier"))]
+#[x_kube(validation = Rule::new("has(self.publicKey) == has(self.ownerKey)").message("validators.ownerKey: it goes with publicKey").field_path(".ownerKey"))]
+#[x_kube(validation = Rule::new("has(self.nodeTier) == has(self.count)").message("validators.count: it goes with nodeTier").field_path(".count"))]
 pub struct GenesisValidators {
     /// NodeTier with `role: validator`: its first `count` nodes, each behind the wallet that the NodeTier says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ pub struct GenesisValidators {
 /// An account of the genesis: a Wallet of this cluster, or a key of elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.walletRef) != has(self.publicKey)", "accounts.walletRef: say exactly one of walletRef and publicKey"))]
+#[x_kube(validation = Rule::new("has(self.walletRef) != has(self.publicKey)").message("accounts.walletRef: say exactly one of walletRef and publicKey").field_path(".walletRef"))]
 pub struct GenesisAccount {
     /// The Wallet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ pub struct GenesisAccount {
 /// A class of workers. All slots of a tier are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("self.isolation != 'trusted' || size(self.admit) > 0", "tiers.isolation: only a tier that admits named owners can be trusted; list them in admit"))]
+#[x_kube(validation = Rule::new("self.isolation != 'trusted' || size(self.admit) > 0").message("tiers.isolation: only a tier that admits named owners can be trusted; list them in admit").field_path(".isolation"))]
 pub struct GenesisTier {
     /// Unique name, 1 to 32 of a-z, 0-9 and `-`.
     #[schemars(length(max = 32), regex(pattern = SHORT))]

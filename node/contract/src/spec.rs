@@ -12,9 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use valo_protocol::Timestamp;
 
-/// A rule in CEL that Kubernetes checks, with what it says when it is broken. The field comes first.
-fn rule(rule: &str, message: &str) -> serde_json::Value {
-    serde_json::json!({ "rule": rule, "message": message })
+/// A rule in CEL that Kubernetes checks, with what it says when it is broken, and of which field: its path from
+/// where the rule stands, or nothing where it is of all that stands there.
+fn rule(rule: &str, message: &str, field: &str) -> serde_json::Value {
+    match field {
+        "" => serde_json::json!({ "rule": rule, "message": message }),
+        field => serde_json::json!({ "rule": rule, "message": message, "fieldPath": field }),
+    }
 }
 
 /// A name of an object of Kubernetes: labels of a-z, 0-9 and `-`, with dots between them.
@@ -31,10 +35,10 @@ pub const KIND: &str = "JobContract";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("double(self.budget) > 0.0", "budget: it must be more than 0"),
-    rule("!has(self.tip) || double(self.tip) <= double(self.budget)", "tip: it is part of the budget and cannot be more"),
-    rule("self.stages.all(stage, self.stages.exists_one(other, other.name == stage.name))", "stages: two stages have the same name"),
-    rule("self.stages.all(stage, !has(stage.input) || !has(stage.input.stage) || self.stages.exists(other, other.name == stage.input.stage && other.name != stage.name))", "stages.input.stage: it names no other stage of this contract")
+    rule("double(self.budget) > 0.0", "budget: it must be more than 0", ".budget"),
+    rule("!has(self.tip) || double(self.tip) <= double(self.budget)", "tip: it is part of the budget and cannot be more", ".tip"),
+    rule("self.stages.all(stage, self.stages.exists_one(other, other.name == stage.name))", "stages: two stages have the same name", ".stages"),
+    rule("self.stages.all(stage, !has(stage.input) || !has(stage.input.stage) || self.stages.exists(other, other.name == stage.input.stage && other.name != stage.name))", "stages.input.stage: it names no other stage of this contract", ".stages")
 ]))]
 pub struct Spec {
     /// For Kubernetes: the Network it goes to. For the command line the profile says it.
@@ -155,8 +159,8 @@ texts!(Deadline, "a span such as 10m, or a moment");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("!has(self.quorum) || self.quorum <= self.replicas", "quorum: it cannot be more than replicas"),
-    rule("!has(self.quorum) || self.quorum * 2 > self.replicas", "quorum: it must be more than half of replicas")
+    rule("!has(self.quorum) || self.quorum <= self.replicas", "quorum: it cannot be more than replicas", ".quorum"),
+    rule("!has(self.quorum) || self.quorum * 2 > self.replicas", "quorum: it must be more than half of replicas", ".quorum")
 ]))]
 pub struct VerificationSpec {
     /// Nodes that run each shard, all of different owners.
@@ -178,10 +182,10 @@ impl Default for VerificationSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("has(self.wasm) != has(self.container)", "wasm: say exactly one of wasm and container"),
-    rule("!has(self.shards) || !has(self.input) || !has(self.input.split)", "shards: with a split, shards go into input.split"),
-    rule("!has(self.input) || !has(self.input.manifest) || has(self.shards)", "shards: a manifest does not say how many; say it beside input"),
-    rule("!has(self.retries) || self.onFailure == 'fail'", "retries: they go with onFailure: fail")
+    rule("has(self.wasm) != has(self.container)", "wasm: say exactly one of wasm and container", ".wasm"),
+    rule("!has(self.shards) || !has(self.input) || !has(self.input.split)", "shards: with a split, shards go into input.split", ".shards"),
+    rule("!has(self.input) || !has(self.input.manifest) || has(self.shards)", "shards: a manifest does not say how many; say it beside input", ".shards"),
+    rule("!has(self.retries) || self.onFailure == 'fail'", "retries: they go with onFailure: fail", ".retries")
 ]))]
 pub struct StageSpec {
     /// Unique name, 1 to 32 of a-z, 0-9 and `-`.
@@ -282,11 +286,11 @@ const fn default_cpu() -> MilliCpu {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("[has(self.file), has(self.files), has(self.shards), has(self.manifest), has(self.stage)].filter(said, said).size() == 1", "input: say exactly one of file, files, shards, manifest and stage"),
-    rule("!has(self.split) || has(self.file) || has(self.files)", "split: it goes with file or files"),
-    rule("!has(self.shardBytes) || has(self.manifest)", "shardBytes: it goes with manifest"),
-    rule("!has(self.manifest) || has(self.shardBytes)", "shardBytes: with manifest, say what a shard reads at most"),
-    rule("has(self.stage) ? self.each != self.all : !self.each && !self.all", "each: with stage, say each: true or all: true; without it, neither")
+    rule("[has(self.file), has(self.files), has(self.shards), has(self.manifest), has(self.stage)].filter(said, said).size() == 1", "input: say exactly one of file, files, shards, manifest and stage", ""),
+    rule("!has(self.split) || has(self.file) || has(self.files)", "split: it goes with file or files", ".split"),
+    rule("!has(self.shardBytes) || has(self.manifest)", "shardBytes: it goes with manifest", ".shardBytes"),
+    rule("!has(self.manifest) || has(self.shardBytes)", "shardBytes: with manifest, say what a shard reads at most", ".shardBytes"),
+    rule("has(self.stage) ? self.each != self.all : !self.each && !self.all", "each: with stage, say each: true or all: true; without it, neither", ".each")
 ]))]
 pub struct InputSpec {
     /// One file: a path, or `NAME@blake3:DIGEST` for a blob that the network has.
@@ -325,7 +329,7 @@ pub struct InputSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("[has(self.bytes), has(self.records), has(self.lines), has(self.files)].filter(said, said).size() == 1", "split: say exactly one of bytes, records, lines and files")
+    rule("[has(self.bytes), has(self.records), has(self.lines), has(self.files)].filter(said, said).size() == 1", "split: say exactly one of bytes, records, lines and files", "")
 ]))]
 pub struct SplitSpec {
     /// Units of so many bytes, such as `1Mi`; the last may be shorter.

@@ -1,6 +1,10 @@
 //! What a JobContract refers to: its Network, its Wallet, its files, and, once it is submitted, the job.
 
-use super::{Error, apply::client_id};
+use super::{
+    Error,
+    apply::client_id,
+    blobs::{self, Missing},
+};
 use crate::{
     Context,
     chain::{Chain, ChainError, found},
@@ -11,7 +15,7 @@ use crate::{
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use std::collections::BTreeMap;
 use valo_client::types::{Job, ParametersInForce, TierInfo};
-use valo_contract::resolve::{Document, Metadata, digests_without_size};
+use valo_contract::resolve::{Document, Metadata};
 use valo_crds::{JobContract, JobReason, Network, Wallet};
 use valo_protocol::{BlobHash, SecretKey, job::JobId};
 
@@ -30,6 +34,8 @@ pub struct Found {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Lengths of blobs that the contract names by digest only.
     pub sizes: BTreeMap<BlobHash, u64>,
+    /// A program or manifest that it names by digest and no node has.
+    pub missing: Option<Missing>,
     /// Prices and limits, if it is still to be submitted.
     pub market: Option<(ParametersInForce, Vec<TierInfo>)>,
 }
@@ -113,11 +119,8 @@ pub async fn dereference(context: &Context, job: &JobContract) -> Result<Found, 
         let bytes = map.binary_data.into_iter().flatten().map(|(key, bytes)| (path_of(&key), bytes.0));
         all.files.extend(texts.chain(bytes));
     }
-    for digest in digests_without_size(&document(job)) {
-        if let Some(info) = chain.client.blob_info(digest).await.map_err(ChainError::from)? {
-            all.sizes.insert(digest, info.size);
-        }
-    }
+    let chain = chain.clone();
+    blobs::ask(&chain, &document(job), &mut all).await?;
     let parameters = chain.client.parameters().await.map_err(ChainError::from)?;
     all.market = Some((parameters, chain.client.tiers().await.map_err(ChainError::from)?.items));
     Ok(all)

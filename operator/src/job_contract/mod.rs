@@ -8,6 +8,7 @@
 //! over. What is over needs nobody any more, and is not looked at again.
 
 mod apply;
+mod blobs;
 mod delete;
 mod dereference;
 mod price;

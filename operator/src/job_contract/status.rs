@@ -50,7 +50,12 @@ pub async fn write(context: &Context, job: &mut JobContract, applied: &Applied) 
         && before != Some(waits.reason)
         && !passes(waits.reason)
     {
-        context.tell(&reference(&*job), waits.reason.word(), "Wait", waits.message.clone()).await;
+        let (about, word, note) = (reference(&*job), waits.reason.word(), waits.message.clone());
+        match waits.reason {
+            // Nobody but a user can mend it.
+            JobReason::ModuleNotFound | JobReason::InputNotFound => context.warn(&about, word, "Wait", note).await,
+            _ => context.tell(&about, word, "Wait", note).await,
+        }
     }
     Ok(())
 }

@@ -31,11 +31,20 @@ async fn place() -> Place {
 impl Place {
     /// Puts a contract there, with a status.
     fn submit(&self, finalizers: &[&str], status: Value) {
+        self.submit_stage(json!({"module": "count.wasm"}), Value::Null, finalizers, status);
+    }
+
+    /// The same, with a program and an input.
+    fn submit_stage(&self, wasm: Value, input: Value, finalizers: &[&str], status: Value) {
+        let mut stage = json!({"name": "one", "tier": "small", "wasm": wasm});
+        if !input.is_null() {
+            stage["input"] = input;
+        }
         self.server.put_as::<JobContract>(json!({
             "metadata": {"name": "count", "namespace": "valo", "finalizers": finalizers},
             "spec": {
                 "networkRef": {"name": "demo"}, "walletRef": {"name": "alice"}, "budget": "5", "deadline": "10m",
-                "stages": [{"name": "one", "tier": "small", "wasm": {"module": "count.wasm"}}],
+                "stages": [stage],
             },
             "status": status,
         }));
@@ -254,4 +263,55 @@ async fn what_a_contract_waits_for_is_shown_and_told_once() {
     let status = place.contract().unwrap().status.unwrap();
     assert_eq!((status.phase, status.reason), (Some(JobPhase::Funded), Some(JobReason::UnderWay)));
     assert_eq!(place.server.told("count", "Submitting"), 0, "that is no news");
+}
+
+#[tokio::test]
+async fn nothing_is_paid_for_a_blob_that_no_node_has() {
+    let (module, input) = ("ab".repeat(32), "cd".repeat(32));
+    let program = json!({"module": format!("blake3:{module}")});
+    let inputs = json!({"files": [format!("a.txt@blake3:{input}")], "split": {"files": 1}});
+    for (missing, reason, field) in [
+        (&module, JobReason::ModuleNotFound, "spec.stages[0].wasm.module: "),
+        (&input, JobReason::InputNotFound, "spec.stages[0].input: "),
+    ] {
+        let place = place().await;
+        place.peer.with(|told| {
+            told.blobs.0 = [module.clone(), input.clone()].into();
+            told.blobs.0.remove(missing);
+            told.outcome = json!({"done": {"job": 7}});
+        });
+        place.submit_stage(program.clone(), inputs.clone(), &[], json!({}));
+        for _ in 0..2 {
+            assert_eq!(place.pass().await.unwrap(), Action::requeue(AGAIN), "it may be uploaded yet");
+            let status = place.contract().unwrap().status.unwrap();
+            assert_eq!((status.phase, status.reason), (Some(JobPhase::Pending), Some(reason)));
+            assert_eq!(status.conditions.len(), 1);
+            let submitted = &status.conditions[0];
+            assert_eq!(
+                (&*submitted.type_, &*submitted.status, &*submitted.reason),
+                ("Submitted", "False", reason.word())
+            );
+            assert!(submitted.message.starts_with(field), "{}", submitted.message);
+            assert!(submitted.message.contains(missing), "{}", submitted.message);
+            assert!(!place.is_held());
+        }
+        assert_eq!(place.server.reasons("count"), [reason.word()], "once");
+        assert!(place.peer.with(|told| told.actions.is_empty()), "nothing is in escrow");
+        // Another node has it by now: the one that is asked gets it from there.
+        place.peer.with(|told| told.blobs.1.insert(missing.clone()));
+        place.pass().await.unwrap();
+        assert_eq!(place.contract().unwrap().status.unwrap().job.as_deref(), Some("7"));
+        let submitted = |action: &ChainAction| matches!(action, ChainAction::SubmitJob { .. });
+        assert!(place.peer.with(|told| told.actions.iter().any(submitted)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_for_good_does_not_wait_for_a_program() {
+    let place = place().await;
+    let program = json!({"module": format!("blake3:{}", "ab".repeat(32)), "memory": "2Gi"});
+    place.submit_stage(program, Value::Null, &[], json!({}));
+    place.pass().await.unwrap();
+    let status = place.contract().unwrap().status.unwrap();
+    assert_eq!((status.phase, status.reason), (Some(JobPhase::Rejected), Some(JobReason::Invalid)));
 }

@@ -49,7 +49,7 @@ pub struct Ready {
 
 /// Checks a contract. Files are read on a thread of their own.
 pub async fn validate(job: Arc<JobContract>, found: Found) -> Result<Checked, Error> {
-    let Found { waits, chain, key, job: on_chain, files, sizes, market } = found;
+    let Found { waits, chain, key, job: on_chain, files, sizes, missing, market } = found;
     if let Some(waits) = waits {
         return Ok(Checked::Waits(waits));
     }
@@ -64,6 +64,9 @@ pub async fn validate(job: Arc<JobContract>, found: Found) -> Result<Checked, Er
     };
     let market = price::market(now, &parameters, &tiers);
     let checked = plan.contract(now).and_then(|contract| market.check(&contract));
+    if let (Ok(()), Some(missing)) = (&checked, missing.filter(|missing| !missing.is_among(&plan))) {
+        return Ok(Checked::Waits(missing.waits()));
+    }
     if let (Ok(()), Some(few)) = (&checked, market.too_few(plan.draft())) {
         return Ok(Checked::Waits(Waits::new(JobReason::TooFewWorkers, few.to_string())));
     }

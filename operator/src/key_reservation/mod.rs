@@ -2,7 +2,7 @@
 //!
 //! The name is a hash of chain and key, and nothing in a reservation can change: whoever wants the key second meets the
 //! first one's reservation under the only name there is, decided by the API server. Reservations are read from it
-//! directly, never from a cache. One is released only when its pod is proved absent: the chain has let the node go, the
+//! directly, once a pass, never from a cache. One is released only when its pod is proved absent: the chain has let the node go, the
 //! StatefulSet has been told not to run it, and the API server knows no pod of that name.
 
 use crate::{Context, cluster::ClusterError, names};
@@ -44,31 +44,38 @@ pub fn build(tier: &NodeTier, ordinal: i32, genesis: &GenesisHash, key: &PublicK
     reservation
 }
 
-/// Takes a key for a pod, or says whose it is.
-pub async fn claim(context: &Context, wanted: &ConsensusKeyReservation) -> Result<Claim, ClusterError> {
+/// The reservation of a key, if there is one.
+pub async fn read(
+    context: &Context,
+    genesis: &GenesisHash,
+    key: &PublicKey,
+) -> Result<Option<ConsensusKeyReservation>, ClusterError> {
+    let api: Api<ConsensusKeyReservation> = Api::all(context.cluster.client.clone());
+    let name = name(genesis, key);
+    api.get_opt(&name).await.map_err(|error| ClusterError::new::<ConsensusKeyReservation>("read", &name, error))
+}
+
+/// Takes a key for a pod, or says whose it is. `read` is the reservation as this pass has read it: while it is there,
+/// nothing but this pass gives it back. Where there was none, the API server decides who is first.
+pub async fn claim(
+    context: &Context,
+    wanted: &ConsensusKeyReservation,
+    read: Option<&ConsensusKeyReservation>,
+) -> Result<Claim, ClusterError> {
+    if let Some(found) = read {
+        return Ok(decide(wanted, found));
+    }
     let api: Api<ConsensusKeyReservation> = Api::all(context.cluster.client.clone());
     let name = wanted.name_any();
     let failed = |verb, error| ClusterError::new::<ConsensusKeyReservation>(verb, &name, error);
     let params = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
-    let found = match api.get_opt(&name).await.map_err(|error| failed("read", error))? {
-        Some(found) => found,
-        None => match api.create(&params, wanted).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                api.get(&name).await.map_err(|error| failed("read", error))?
-            }
-            made => made.map_err(|error| failed("create", error))?,
-        },
+    let found = match api.create(&params, wanted).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            api.get(&name).await.map_err(|error| failed("read", error))?
+        }
+        made => made.map_err(|error| failed("create", error))?,
     };
     Ok(decide(wanted, &found))
-}
-
-/// Whether a key is reserved for another pod than the one that asks. Nothing is taken.
-pub async fn is_foreign(context: &Context, wanted: &ConsensusKeyReservation) -> Result<bool, ClusterError> {
-    let api: Api<ConsensusKeyReservation> = Api::all(context.cluster.client.clone());
-    let name = wanted.name_any();
-    let found = api.get_opt(&name).await;
-    let found = found.map_err(|error| ClusterError::new::<ConsensusKeyReservation>("read", &name, error))?;
-    Ok(found.is_some_and(|found| found.spec != wanted.spec))
 }
 
 /// Whose a key is, by the reservation that is there. One on its way out is nobody's until it is gone.

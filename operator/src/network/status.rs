@@ -10,7 +10,7 @@ use crate::{
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
-use valo_crds::{ConsensusPeer, Network, NetworkStatus, Role, Seed};
+use valo_crds::{AddressType, ConsensusPeer, Network, NetworkStatus, Role, Seed};
 
 /// The condition that the genesis is there and the right one.
 pub const GENESIS: &str = "Genesis";
@@ -125,10 +125,14 @@ fn told(network: &Network, checked: &Checked) -> (Vec<Seed>, Vec<ConsensusPeer>)
             let external = &network.spec.external_address;
             let outside = checked.external.get(&node.pod);
             let outside = outside.and_then(|service| addresses::outside(external, ordinal, service));
+            let last = network.status.iter().flat_map(|status| &status.seeds).find(|seed| seed.key == *key);
+            // What is not known for a moment, as while a Service is made anew, is not taken back.
+            let kept = last.filter(|_| outside.is_none() && external.type_ != AddressType::None);
             let inside = || addresses::inside(&namespace_of(network), &tier.name_any(), &node.pod);
             let addresses = outside.unwrap_or_else(inside);
             if seeds.len() < TOLD {
-                seeds.push(Seed { key: key.clone(), addresses: vec![addresses.network] });
+                let seed = || Seed { key: key.clone(), addresses: vec![addresses.network.clone()] };
+                seeds.push(kept.cloned().unwrap_or_else(seed));
             }
             if tier.spec.role == Role::Validator && peers.len() < TOLD {
                 peers.push(ConsensusPeer(addresses.consensus));

@@ -5,6 +5,7 @@ use super::{
     Error, Hindrance,
     build::Prepared,
     dereference::{OnChain, wallet_of},
+    external,
     plan::{Plan, Step},
     validate::{Checked, endpoints_of},
 };
@@ -59,7 +60,7 @@ pub async fn apply(
         config,
         headless,
         service,
-        external,
+        external: services,
         policy,
         budget,
         stateful_set,
@@ -80,8 +81,8 @@ pub async fn apply(
         settle(cluster.apply(&config).await, is_leaving)?;
         settle(cluster.apply(&headless).await, is_leaving)?;
         settle(cluster.apply(&service).await, is_leaving)?;
-        for service in &external {
-            settle(cluster.apply(service).await, is_leaving)?;
+        for service in &services {
+            settle(external::apply(context, tier, service).await, is_leaving)?;
         }
         settle(cluster.apply(&policy).await, is_leaving)?;
         settle(cluster.apply(&budget).await, is_leaving)?;
@@ -95,7 +96,7 @@ pub async fn apply(
     } else {
         applied.replicas = checked.situation.running;
     }
-    let is_kept = |service: &Service| external.iter().any(|kept| kept.name_any() == service.name_any());
+    let is_kept = |service: &Service| services.iter().any(|kept| kept.name_any() == service.name_any());
     let may_go = checked.has_network() || checked.situation.abandon;
     for left in checked.external.values().filter(|left| may_go && !is_kept(left)) {
         cluster.delete(left).await?;
@@ -206,7 +207,7 @@ async fn claimed(
     // Of every role: a node votes with the key of a validator, whatever its NodeTier calls it.
     let Some(genesis) = &checked.genesis else { return Ok(None) };
     let wanted = key_reservation::build(tier, ordinal, genesis, key);
-    Ok(match key_reservation::claim(context, &wanted).await? {
+    Ok(match key_reservation::claim(context, &wanted, checked.reservations.get(&ordinal)).await? {
         Claim::Ours => None,
         Claim::Of(holder) => Some(format!(
             "the key {key} is reserved for pod {} of NodeTier {} in namespace {}: two pods never sign with one key",

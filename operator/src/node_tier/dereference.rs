@@ -18,8 +18,8 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use valo_client::types::{Node, TierInfo, Validators};
-use valo_crds::{Network, NodeTier, Role, Wallet};
-use valo_protocol::{Amount, PublicKey, SecretKey};
+use valo_crds::{ConsensusKeyReservation, Network, NodeTier, Role, Wallet};
+use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Found {
     pub secrets: BTreeMap<i32, Secret>,
     /// Of those, the ones without the label of the NodeTier: they are found by their names only.
     pub mislabelled: BTreeSet<i32>,
+    /// The reservations of those keys, as far as there are any, by ordinal.
+    pub reservations: BTreeMap<i32, ConsensusKeyReservation>,
     /// New keys, drawn in case that they are needed, by ordinal.
     pub fresh: BTreeMap<i32, SecretKey>,
     /// The wallets that own the nodes, by name.
@@ -116,7 +118,15 @@ pub async fn dereference(context: &Context, tier: &NodeTier) -> Result<Found, Er
             found.wallets.insert(wallet, read);
         }
     }
-    read_chain(context, tier, &keys, &mut found).await?;
+    let status = found.network.as_ref().and_then(|network| network.status.as_ref());
+    let genesis: Option<GenesisHash> = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok());
+    if let Some(genesis) = genesis {
+        for (ordinal, key) in &keys {
+            let read = key_reservation::read(context, &genesis, key).await?;
+            found.reservations.extend(read.map(|reservation| (*ordinal, reservation)));
+        }
+        read_chain(context, tier, genesis, &keys, &mut found).await?;
+    }
     Ok(found)
 }
 
@@ -134,11 +144,10 @@ fn ordinal_of(tier: &str, secret: &Secret) -> Option<i32> {
 async fn read_chain(
     context: &Context,
     tier: &NodeTier,
+    genesis: GenesisHash,
     keys: &BTreeMap<i32, PublicKey>,
     found: &mut Found,
 ) -> Result<(), Error> {
-    let status = found.network.as_ref().and_then(|network| network.status.as_ref());
-    let Some(genesis) = status.and_then(|status| status.genesis_hash.as_ref()?.parse().ok()) else { return Ok(()) };
     let namespace = namespace_of(tier);
     let chain = match context.chain(&namespace, &tier.spec.network_ref.name, genesis).await {
         Ok(chain) => chain,
@@ -155,7 +164,7 @@ async fn read_chain(
         for (ordinal, key) in keys {
             // The node of another pod is none of ours, though we have its key: it is neither drained nor moved.
             let own = key_reservation::build(tier, *ordinal, &genesis, key);
-            if key_reservation::is_foreign(context, &own).await? {
+            if found.reservations.get(ordinal).is_some_and(|reservation| reservation.spec != own.spec) {
                 continue;
             }
             if let Some(record) = chain.node(*key).await.map_err(ChainError::from)? {

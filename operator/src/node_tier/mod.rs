@@ -6,6 +6,7 @@
 mod apply;
 mod build;
 mod dereference;
+mod external;
 pub mod funds;
 mod node_keys;
 pub mod plan;

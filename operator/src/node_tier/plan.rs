@@ -168,11 +168,11 @@ fn is_registered(seen: &Seen) -> bool {
     seen.record.as_ref().is_some_and(|record| !is_free(record))
 }
 
-/// What a node takes from its wallet until all of its stake is there. That of a jailed one is not filled up.
+/// What a node takes from its wallet until all of its stake is there. That of one that was put out is not filled up.
 fn cost(stake: Amount, seen: &Seen) -> Amount {
     match &seen.record {
         Some(record) => match record.state {
-            NodeState::Jailed => Amount::ZERO,
+            NodeState::Jailed | NodeState::Tombstoned => Amount::ZERO,
             NodeState::Left => stake.saturating_sub(record.unbonding),
             _ => stake.saturating_sub(record.stake),
         },

@@ -1,5 +1,7 @@
 //! NodeTiers against an API server and a node: what they say when something is wrong, and what they make.
 
+mod registered;
+
 use super::*;
 use crate::{
     names::{self, FINALIZER},
@@ -220,7 +222,10 @@ async fn what_is_missing_is_named_by_what_somebody_has_to_mend() {
     place.run(1, "jailed");
     for _ in 0..2 {
         place.pass().await;
-        assert_eq!(place.says("Ready"), ["False", "Jailed", "1 of 2 nodes are active: jailed for signing too few blocks: workers-1"]);
+        assert_eq!(
+            place.says("Ready"),
+            ["False", "Jailed", "1 of 2 nodes are active: jailed for signing too few blocks: workers-1"]
+        );
         assert_eq!(place.says("Progressing")[..2], ["False", "Jailed"]);
     }
     assert_eq!(place.told("Jailed"), 1);

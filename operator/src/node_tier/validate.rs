@@ -8,7 +8,7 @@ use super::{
     plan::{Record, Seen, Situation},
 };
 use crate::{
-    addresses,
+    addresses::{self, NodePorts},
     chain::{is_ready, sum},
     context::Settings,
     names::{self, namespace_of},
@@ -23,7 +23,9 @@ use std::{
     fmt::Display,
 };
 use valo_client::types::Node;
-use valo_crds::{AddressType, ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed};
+use valo_crds::{
+    AddressType, ConsensusKeyReservation, ExternalAddress, ImagePullPolicy, Network, NodeTier, Role, Seed,
+};
 use valo_protocol::{Amount, GenesisHash, PublicKey, SecretKey, registry::NodeRole};
 
 /// The annotation with which a user lets nodes go without draining them.
@@ -44,6 +46,8 @@ pub struct Checked {
     pub keys: NodeKeys,
     /// Nodes whose Secret lacks the label of the NodeTier.
     pub mislabelled: BTreeSet<i32>,
+    /// The reservations of those keys, as this pass has read them, by ordinal.
+    pub reservations: BTreeMap<i32, ConsensusKeyReservation>,
     /// Keys to be put into Secrets, by ordinal.
     pub fresh: BTreeMap<i32, SecretKey>,
     /// What is planned from.
@@ -58,6 +62,8 @@ pub struct Checked {
     pub power: Power,
     /// The Services by which the world reaches nodes, by pod.
     pub external: BTreeMap<String, Service>,
+    /// The node ports by which the world dials nodes, by ordinal.
+    pub node_ports: BTreeMap<i32, NodePorts>,
     /// The pods as they are.
     pub seen_pods: Vec<Pod>,
     /// The StatefulSet as it is.
@@ -129,6 +135,7 @@ pub fn validate(tier: &NodeTier, mut found: Found, settings: &Settings) -> Resul
     check_resources(tier)?;
     let pods = pod_settings(tier, &found, settings);
     let keys = NodeKeys::of(tier, &found.secrets)?;
+    let node_ports = node_ports(tier, &pods.external, &keys.known(), &found);
     let wanted = wanted(tier);
     let has_none = |ordinal: &i32| *ordinal < wanted && !keys.lost.contains_key(ordinal) && found.network.is_some();
     let fresh: BTreeMap<i32, SecretKey> =
@@ -171,13 +178,14 @@ pub fn validate(tier: &NodeTier, mut found: Found, settings: &Settings) -> Resul
         nodes: all,
     };
     let power = power(tier, &known, found.chain.as_ref(), &found.siblings);
-    let Found { chain, silent, pods: seen_pods, stateful_set, external, mislabelled, .. } = found;
+    let Found { chain, silent, pods: seen_pods, stateful_set, external, mislabelled, reservations, .. } = found;
     Ok(Checked {
         genesis,
         waits,
         pods,
         keys,
         mislabelled,
+        reservations,
         fresh,
         situation,
         role,
@@ -185,9 +193,40 @@ pub fn validate(tier: &NodeTier, mut found: Found, settings: &Settings) -> Resul
         silent,
         power,
         external,
+        node_ports,
         seen_pods,
         stateful_set,
     })
+}
+
+/// The node ports of Services that are there; of those that are gone the ones that others were told, by the chain or else
+/// as seeds: they go on dialing them.
+fn node_ports(
+    tier: &NodeTier,
+    external: &ExternalAddress,
+    keys: &BTreeMap<i32, PublicKey>,
+    found: &Found,
+) -> BTreeMap<i32, NodePorts> {
+    if external.type_ != AddressType::NodePort {
+        return BTreeMap::new();
+    }
+    let status = found.network.as_ref().and_then(|network| network.status.as_ref());
+    let seeds = status.map(|status| status.seeds.as_slice()).unwrap_or_default();
+    let ports_of = |(ordinal, key): (&i32, &PublicKey)| {
+        let ports = match found.external.get(&names::pod(&tier.name_any(), *ordinal)) {
+            Some(service) => NodePorts::of(service),
+            None => {
+                let record = found.chain.as_ref().and_then(|chain| chain.records.get(ordinal));
+                let endpoints = record.into_iter().flat_map(|record| &record.endpoints).map(String::as_str);
+                let seed = seeds.iter().filter(|seed| seed.key == key.to_string()).flat_map(|seed| &seed.addresses);
+                let seed: Vec<String> = seed.map(|address| format!("udp://{address}")).collect();
+                let seed = NodePorts::told(external, seed.iter().map(String::as_str));
+                NodePorts::told(external, endpoints).or(seed)
+            }
+        };
+        (*ordinal, ports)
+    };
+    keys.iter().map(ports_of).collect()
 }
 
 /// Refuses what no pod can be: more set aside for it than it may use.

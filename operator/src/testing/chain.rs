@@ -1,18 +1,17 @@
-//! A node, as far as the operator asks it: where it stands, an account, a job, nodes, one tier, and a transaction that is
-//! final at once.
+//! A node, as far as the operator asks it: where it stands, an account, a job, and a transaction that is final at once.
 
 use crate::Context;
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
@@ -35,14 +34,16 @@ pub struct Told {
     pub job: Option<Value>,
     /// Whether the node is caught up.
     pub ready: bool,
+    /// Registered nodes, by their keys.
+    pub nodes: BTreeMap<String, Node>,
+    /// Digests of the blobs that the node holds, and of those that others do.
+    pub blobs: (BTreeSet<String>, BTreeSet<String>),
     /// What transactions come to.
     pub outcome: Value,
     /// What it was asked to carry out.
     pub actions: Vec<Action>,
     /// What every account can spend, in VALO.
     pub balance: String,
-    /// The nodes of the registry, by their keys.
-    pub nodes: BTreeMap<String, Node>,
 }
 
 impl Peer {
@@ -53,21 +54,22 @@ impl Peer {
         let told = Told {
             job: None,
             ready: true,
+            nodes: BTreeMap::new(),
+            blobs: Default::default(),
             outcome: json!({"done": "nothing"}),
             actions: Vec::new(),
             balance: "100".to_owned(),
-            nodes: BTreeMap::new(),
         };
         let peer = Self { told: Arc::new(Mutex::new(told)), url };
         let router = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/params", get(parameters))
-            .route("/v1/accounts/{key}", get(account))
-            .route("/v1/nodes/{key}", get(node))
             .route("/v1/tiers", get(tiers))
-            // Whatever is asked for is there already.
-            .route("/v1/blobs/{hash}", get(async || "a blob"))
             .route("/v1/validators", get(validators))
+            .route("/v1/nodes/{key}", get(node))
+            .route("/v1/blobs", post(upload))
+            .route("/v1/blobs/{hash}", get(blob))
+            .route("/v1/accounts/{key}", get(account))
             .route("/v1/jobs", get(jobs))
             .route("/v1/jobs/{job}", get(job))
             .route("/v1/transactions", post(submit))
@@ -103,6 +105,42 @@ async fn parameters() -> Json<Value> {
     Json(json!({"height": 1, "parameters": parameters, "bytePrice": "0", "weightPrice": "0"}))
 }
 
+async fn tiers() -> Json<Value> {
+    let tier = json!({
+        "name": "small", "runtime": "wasm", "milliCpu": 1000, "memory": 1u64 << 30, "stakePerSlot": "100",
+        "price": "0.001", "fuelPerSecond": 100_000_000,
+    });
+    Json(json!({"items": [{"id": 0, "nodes": 9, "owners": 9, "slots": 9, "busy": 0, "tier": tier}]}))
+}
+
+async fn validators() -> Json<Value> {
+    Json(json!({"height": 1, "hash": "00".repeat(32), "totalPower": 0, "validators": []}))
+}
+
+async fn account(State(peer): State<Peer>) -> Json<Account> {
+    Json(super::account(&peer.with(|told| told.balance.clone())))
+}
+
+async fn node(State(peer): State<Peer>, Path(key): Path<String>) -> Response {
+    match peer.with(|told| told.nodes.get(&key).cloned()) {
+        Some(node) => Json(node).into_response(),
+        None => not_found(),
+    }
+}
+
+/// As a node does it: HEAD tells what it holds, GET gets it from others.
+async fn blob(State(peer): State<Peer>, method: Method, Path(hash): Path<String>) -> Response {
+    let (here, elsewhere) = peer.with(|told| told.blobs.clone());
+    match here.contains(&hash) || (method == Method::GET && elsewhere.contains(&hash)) {
+        true => "\0asm".into_response(),
+        false => not_found(),
+    }
+}
+
+async fn upload(body: Bytes) -> Json<Value> {
+    Json(json!({"hash": valo_protocol::BlobHash::of(&body), "size": body.len()}))
+}
+
 async fn jobs(State(peer): State<Peer>) -> Json<Value> {
     Json(json!({"items": peer.with(|told| told.job.clone()).into_iter().collect::<Vec<_>>()}))
 }
@@ -118,27 +156,6 @@ fn not_found() -> Response {
     let problem = json!({"type": "about:blank", "title": "", "status": 404, "detail": "", "code": "notFound"});
     let kind = [(header::CONTENT_TYPE, "application/problem+json")];
     (StatusCode::NOT_FOUND, kind, problem.to_string()).into_response()
-}
-
-async fn account(State(peer): State<Peer>) -> Json<Account> {
-    Json(super::account(&peer.with(|told| told.balance.clone())))
-}
-
-async fn node(State(peer): State<Peer>, Path(key): Path<String>) -> Response {
-    peer.with(|told| told.nodes.get(&key).cloned()).map_or_else(not_found, |node| Json(node).into_response())
-}
-
-/// One tier `small`, with a stake of 100 VALO a slot.
-async fn tiers() -> Json<Value> {
-    let tier = json!({
-        "name": "small", "runtime": "wasm", "milliCpu": 1000, "memory": 1u64 << 30, "stakePerSlot": "100",
-        "price": "0.001", "fuelPerSecond": 100_000_000,
-    });
-    Json(json!({"items": [{"id": 0, "nodes": 9, "owners": 9, "slots": 9, "busy": 0, "tier": tier}]}))
-}
-
-async fn validators() -> Json<Value> {
-    Json(json!({"height": 1, "hash": "00".repeat(32), "totalPower": 0, "validators": []}))
 }
 
 async fn submit(State(peer): State<Peer>, body: Bytes) -> Json<Value> {

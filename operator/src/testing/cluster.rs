@@ -37,6 +37,8 @@ struct Store {
     log: Vec<(u64, String, &'static str, Value)>,
     /// Every write: method and path.
     writes: Vec<String>,
+    /// Every read of one object: its path.
+    reads: Vec<String>,
     /// Whether it answers at all.
     is_down: bool,
 }
@@ -135,6 +137,11 @@ impl ApiServer {
         self.lock().writes.clone()
     }
 
+    /// Every read of one object so far, by its path.
+    pub fn reads(&self) -> Vec<String> {
+        self.lock().reads.clone()
+    }
+
     /// Whether it answers from now on.
     pub fn set_down(&self, is_down: bool) {
         self.lock().is_down = is_down;
@@ -179,9 +186,25 @@ impl Store {
         Some(self.write(key.clone(), object, "MODIFIED"))
     }
 
+    /// A node port that another Service has.
+    fn taken(&self, key: &Key, object: &Value) -> Option<String> {
+        let ports = |object: &Value| -> Vec<u64> {
+            let ports = object["spec"]["ports"].as_array().into_iter().flatten();
+            ports.filter_map(|port| port["nodePort"].as_u64()).collect()
+        };
+        let others =
+            self.objects.iter().filter(|(other, _)| other.0 == "services" && key.0 == "services" && *other != key);
+        let theirs: Vec<u64> = others.flat_map(|(_, other)| ports(other)).collect();
+        let port = ports(object).into_iter().find(|port| theirs.contains(port))?;
+        Some(format!("spec.ports[0].nodePort: Invalid value: {port}: provided port is already allocated"))
+    }
+
     /// Keeps a changed object, unless nothing holds one that is to go.
     fn keep(&mut self, key: Key, object: Value, happened: &'static str) -> Response {
         if let Some(wrong) = invalid(&key.0, &object) {
+            return status(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", wrong);
+        }
+        if let Some(wrong) = self.taken(&key, &object) {
             return status(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", wrong);
         }
         if self.objects.get(&key) == Some(&object) {
@@ -218,8 +241,10 @@ async fn answer(
     }
     let answer = {
         let mut store = server.lock();
-        if method != Method::GET {
-            store.writes.push(format!("{method} {}", uri.path()));
+        match method {
+            Method::GET if target.name.is_some() => store.reads.push(uri.path().to_owned()),
+            Method::GET => {}
+            _ => store.writes.push(format!("{method} {}", uri.path())),
         }
         match method {
             Method::GET => read(&store, &target, &query),

@@ -23,11 +23,7 @@ pub use node::Node;
 pub use user::User;
 
 use anyhow::ensure;
-use std::{
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);

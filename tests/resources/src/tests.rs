@@ -10,7 +10,7 @@ mod wrong;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::LazyLock};
 use valo_crds::{ConsensusKeyReservation, JobContract, Network, NodeTier, ShardGroup, Wallet};
-use valo_resources_tests::{JOB, JOIN, NEW, SAMPLES, WALLET, WORKERS, cases, set, yaml};
+use valo_resources_tests::{JOB, JOIN, NEW, SAMPLES, VALIDATORS, WALLET, WORKERS, cases, set, yaml};
 
 /// The schema of an object's kind.
 fn schema_of(object: &Value) -> Value {

@@ -106,11 +106,22 @@ impl Client {
             Ok(response) => {
                 let length = response.headers().get(header::CONTENT_LENGTH);
                 let size = length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-                let malformed =
-                    || ClientError::Malformed { what: format!("blob {hash}"), reason: "it says no length".to_owned() };
-                Ok(Some(BlobInfo { hash, size: size.ok_or_else(malformed)? }))
+                Ok(Some(BlobInfo { hash, size: size.ok_or_else(|| no_length(hash))? }))
             }
             Err(ClientError::NotANode { status: 404, .. }) => Ok(None),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A blob that the node holds or, while it is asked, gets from others; how long it is. None if no node gives it.
+    pub async fn find_blob(&self, hash: BlobHash) -> Result<Option<BlobInfo>, ClientError> {
+        if let Some(info) = self.blob_info(hash).await? {
+            return Ok(Some(info));
+        }
+        // The node answers when it has all of it; the bytes themselves are of no use here.
+        match self.download(hash).await {
+            Ok(stream) => Ok(Some(BlobInfo { hash, size: stream.size().ok_or_else(|| no_length(hash))? })),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -189,6 +200,10 @@ impl Client {
         tokio::fs::rename(&partial, path).await.map_err(failed)?;
         Ok(received)
     }
+}
+
+fn no_length(hash: BlobHash) -> ClientError {
+    ClientError::Malformed { what: format!("blob {hash}"), reason: "it says no length".to_owned() }
 }
 
 /// A reader as the body of a request. The hash of its bytes is told when they end; an upload that breaks off never

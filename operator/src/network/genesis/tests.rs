@@ -103,3 +103,16 @@ fn what_cannot_be_names_its_field() {
     twice["accounts"] = json!([twice["accounts"][0], twice["accounts"][0]]);
     assert!(error(twice, &tier).starts_with("spec.chain.accounts[1]: the account of this key"));
 }
+
+/// The chart refuses stakes below it before there is a Network; its template language knows no parameters.
+#[test]
+fn the_chart_knows_the_least_stake_of_each_preset() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/valo-cluster/templates/_helpers.tpl");
+    let helpers = std::fs::read_to_string(path).unwrap();
+    for (name, preset) in
+        [("dev", params::Preset::Dev), ("consortium", params::Preset::Consortium), ("public", params::Preset::Public)]
+    {
+        let least = valo_protocol::Parameters::preset(preset).min_validator_stake;
+        assert!(helpers.contains(&format!("\"{name}\" \"{least}\"")), "{name}: {least}");
+    }
+}

@@ -73,7 +73,7 @@ pub fn build(tier: &NodeTier, checked: &Checked, settings: &Settings) -> Prepare
         config: config_map::build(tier, &checked.pods),
         headless: services::headless(tier),
         service: services::client(tier),
-        external: services::external(tier, &checked.pods.external, plan.replicas),
+        external: services::external(tier, &checked.pods.external, plan.replicas, &checked.node_ports),
         policy: network_policy::build(tier, &checked.pods, settings),
         budget: budget::build(tier, &checked.power),
         stateful_set,

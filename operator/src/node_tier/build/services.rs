@@ -2,7 +2,7 @@
 
 use super::{labels, selector};
 use crate::{
-    addresses::{CONSENSUS_PORT, NETWORK_PORT},
+    addresses::{CONSENSUS_PORT, NETWORK_PORT, NodePorts},
     chain::API_PORT,
     names, owned,
 };
@@ -11,6 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::ResourceExt;
+use std::collections::BTreeMap;
 use valo_crds::{AddressType, ExternalAddress, NodeTier};
 
 /// The label that StatefulSets put on each pod.
@@ -45,8 +46,14 @@ pub fn headless(tier: &NodeTier) -> Service {
     }
 }
 
-/// One Service for each node, by which the world reaches it, if that is asked for.
-pub fn external(tier: &NodeTier, external: &ExternalAddress, replicas: i32) -> Vec<Service> {
+/// One Service for each node, by which the world reaches it, if that is asked for. Node ports are those by which it is
+/// dialed already.
+pub fn external(
+    tier: &NodeTier,
+    external: &ExternalAddress,
+    replicas: i32,
+    node_ports: &BTreeMap<i32, NodePorts>,
+) -> Vec<Service> {
     let type_ = match external.type_ {
         AddressType::None => return Vec::new(),
         AddressType::LoadBalancer => "LoadBalancer",
@@ -58,6 +65,8 @@ pub fn external(tier: &NodeTier, external: &ExternalAddress, replicas: i32) -> V
             let mut all = labels(tier);
             all.insert(names::COMPONENT.to_owned(), names::EXTERNAL.to_owned());
             let mut metadata = owned::metadata(tier, names::external(&pod), all);
+            let dialed = node_ports.get(&ordinal).copied().unwrap_or_default();
+            let port = |name, number, protocol, node_port| ServicePort { node_port, ..port(name, number, protocol) };
             metadata.annotations = (!external.annotations.is_empty()).then(|| external.annotations.clone());
             Service {
                 metadata,
@@ -67,7 +76,10 @@ pub fn external(tier: &NodeTier, external: &ExternalAddress, replicas: i32) -> V
                     // Nodes are reached before they are ready: they get ready by being reached.
                     publish_not_ready_addresses: Some(true),
                     selector: Some([(POD.to_owned(), pod)].into()),
-                    ports: Some(vec![port("consensus", CONSENSUS_PORT, "TCP"), port("network", NETWORK_PORT, "UDP")]),
+                    ports: Some(vec![
+                        port("consensus", CONSENSUS_PORT, "TCP", dialed.consensus),
+                        port("network", NETWORK_PORT, "UDP", dialed.network),
+                    ]),
                     ..ServiceSpec::default()
                 }),
                 status: None,

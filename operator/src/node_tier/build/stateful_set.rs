@@ -92,6 +92,10 @@ pub fn template(tier: &NodeTier, pods: &PodSettings) -> String {
     let spec = &tier.spec;
     let asked = (&pods.image, &spec.resources, &spec.node_selector, &spec.tolerations);
     let mut text = serde_json::to_string(&asked).unwrap_or_default();
+    // Added where it is said, so that the hash of all others holds still.
+    if let Some(class) = &spec.runtime_class_name {
+        text.push_str(&format!(" runtimeClass={class}"));
+    }
     // Read once, when a node starts. Added where it is said, so that the hash of all others holds still.
     if let Some(guests) = pods.guests {
         text.push_str(&format!(" guests={guests}"));
@@ -137,6 +141,7 @@ fn pod_spec(tier: &NodeTier, pods: &PodSettings, genesis: GenesisHash) -> PodSpe
             pods.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect(),
         ),
         node_selector: (!tier.spec.node_selector.is_empty()).then(|| tier.spec.node_selector.clone()),
+        runtime_class_name: tier.spec.runtime_class_name.clone(),
         tolerations: some(tier.spec.tolerations.iter().map(toleration).collect()),
         topology_spread_constraints: Some(spread(tier)),
         volumes: Some(

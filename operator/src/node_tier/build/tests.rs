@@ -145,3 +145,17 @@ fn nodes_that_join_are_told_of_the_other_cluster_and_may_go_there() {
     let blocks: Vec<_> = anywhere.filter_map(|peer| peer.ip_block.as_ref().map(|block| block.cidr.clone())).collect();
     assert_eq!(blocks, ["0.0.0.0/0", "::/0"]);
 }
+
+#[test]
+fn pods_are_of_the_runtime_class_that_is_asked_for() {
+    let template = |class: Option<&str>| {
+        let mut tier = workers();
+        tier.spec.runtime_class_name = class.map(str::to_owned);
+        let template = built(&tier, network(json!({}))).stateful_set.unwrap().spec.unwrap().template;
+        let hash = template.metadata.unwrap().annotations.unwrap().remove(stateful_set::TEMPLATE);
+        (template.spec.unwrap().runtime_class_name, hash)
+    };
+    let ((none, without), (class, with)) = (template(None), template(Some("gvisor")));
+    assert_eq!((none, class.as_deref()), (None, Some("gvisor")));
+    assert_ne!(with, without, "a pod gets another class only when it starts anew");
+}
