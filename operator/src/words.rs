@@ -81,6 +81,7 @@ fn kinds() -> Vec<(&'static str, Words)> {
             "NodeTier",
             said_in(&[
                 "src/node_tier/apply.rs",
+                "src/node_tier/external.rs",
                 "src/node_tier/mod.rs",
                 "src/node_tier/status.rs",
                 "src/node_tier/validate.rs",

@@ -16,7 +16,7 @@ use valo_protocol::{
     block::FinalizedHeader,
     bytes::BoundedVec,
     encoding::{decode, encode},
-    event::{Drawn, Event, Fault, JobFailure, JobPhase, PassedOver, ShardFailure},
+    event::{Drawn, Event, Fault, JobFailure, JobPhase, Offence, PassedOver, ShardFailure},
     files::{FileTree, InputManifest, OutputRecord, RunStatus},
     job::{Attempt, JobId, ShardIndex, ShardKey, StageIndex},
     merkle::{self, MerklePath, MerkleTree},
@@ -25,7 +25,9 @@ use valo_protocol::{
     receipt::Receipt,
     registry::{NodeId, NodeRole, NodeState, Tier, Unbonding},
     shard::ShardRow,
-    state::{AccountRecord, ChainRecord, KeyRecord, NodeRecord, Supply, ValidatorRecord},
+    state::{
+        AccountRecord, ChainRecord, Duty, EpochStart, EpochStarts, KeyRecord, NodeRecord, Supply, ValidatorRecord,
+    },
     transaction::Answer,
     vote::{Certificate, Evidence, Proposal, Vote},
 };
@@ -115,6 +117,7 @@ fn events() -> Vec<Event> {
         },
         Event::Revealed { shard, attempt: Attempt(0), node, answer },
         Event::ShardAccepted { shard, answer, agreed: vec![node; 2], differed: vec![NodeId(1)] },
+        Event::Punished { node, owner: account, amount, offence: Offence::Downtime { expected: 60_000, signed: 9 } },
         Event::Slashed { shard, node, owner: account, amount, fault: Fault::WrongAnswer { accepted: answer.digest } },
     ]
 }
@@ -132,6 +135,7 @@ fn rows() -> Vec<Kind> {
         busy: 1,
         unanswered: 2,
         validator: Some(3),
+        jailed_until: Timestamp(1_700_000_000_000),
         ready: true,
         unbonding: BoundedVec::new(vec![Unbonding { amount, until: Timestamp(1_700_000_000_000) }]).unwrap(),
         endpoints: BoundedVec::default(),
@@ -143,7 +147,9 @@ fn rows() -> Vec<Kind> {
         signed: Varint(200),
         misses: 1,
         skipped_until: Height(7),
+        duty: [Duty { expected: Varint(60_000), signed: Varint(300) }; 2],
     };
+    let starts = vec![EpochStart { height: Height(300), time: Timestamp(1_700_000_000_000) }; 2];
     let chain = ChainRecord {
         height: Height(300),
         time: Timestamp(1_700_000_000_000),
@@ -151,6 +157,7 @@ fn rows() -> Vec<Kind> {
         randomness: [Hash([1; 32]); 3],
         epoch: 4,
         epoch_started: Timestamp(1_700_000_000_000),
+        duty_since: Timestamp(1_700_000_000_000),
         validators: Hash([2; 32]),
     };
     vec![
@@ -160,6 +167,7 @@ fn rows() -> Vec<Kind> {
         made("validator", &[validator]),
         made("supply", &[Supply { total: amount, balances: amount, ..Supply::default() }]),
         made("chain", &[chain]),
+        made("starts of epochs", &[EpochStarts { starts: BoundedVec::new(starts).unwrap() }]),
     ]
 }
 

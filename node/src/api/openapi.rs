@@ -9,6 +9,7 @@ use utoipa::{
     },
 };
 use valo_client::types::{PROBLEM_CONTENT_TYPE, Problem};
+use valo_protocol::vote::VoteKind;
 
 /// What the document says of the API as a whole.
 #[derive(OpenApi)]
@@ -18,7 +19,8 @@ use valo_client::types::{PROBLEM_CONTENT_TYPE, Problem};
         description = "The HTTP API of a node. Amounts are VALO as decimal strings; hashes, keys and account numbers are strings. All times are milliseconds since the Unix epoch, all spans milliseconds. Lists come in pages: ask with `from` and `limit`, go on with `next`. Errors are problem documents (RFC 9457) with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(Problem)),
+    // Votes in evidence are in tuples, whose parts do not register what they refer to.
+    components(schemas(Problem, VoteKind)),
     tags(
         (name = "chain", description = "Status, parameters, blocks, proofs"),
         (name = "transactions", description = "Submitting transactions and learning what became of them"),

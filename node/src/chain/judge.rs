@@ -128,7 +128,8 @@ impl<S: Store> Chain<S> {
             self.candidates.insert(id, Candidate::new(block, Bytes::copy_from_slice(bytes), verdict));
         }
         let Some(candidate) = self.candidates.get_mut(&id) else { return Ok(false) };
-        if candidate.verdict == Verdict::TooEarly && is_in_time(&candidate.block, now) {
+        let has_ripened = candidate.verdict == Verdict::TooEarly && is_in_time(&candidate.block, now);
+        if has_ripened {
             candidate.verdict = Verdict::Valid;
         }
         // A fresh proposal is of a block made for its round; one proposed again keeps its header.
@@ -140,7 +141,8 @@ impl<S: Store> Chain<S> {
             return Ok(false);
         }
         let known = candidate.proposals.insert(proposal.round, (proposal.clone(), *signature)).is_some();
-        if candidate.verdict == Verdict::Valid && !known {
+        // The engine writes to its log that the block is good: it must find the block after a crash.
+        if candidate.verdict == Verdict::Valid && (!known || has_ripened) {
             let record = candidate.record(id);
             self.blocks.save_proposed(&record)?;
         }

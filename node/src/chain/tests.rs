@@ -253,6 +253,23 @@ fn a_block_from_the_future_is_not_voted_for_until_its_time_and_is_good_when_othe
 }
 
 #[test]
+fn a_block_whose_time_has_come_is_still_there_after_a_crash() {
+    let mut pair = Pair::new();
+    let genesis = pair.genesis.clone();
+    let later = Timestamp(START.0 + 10_000);
+    let (proposer, other) = pair.turn(Round(0));
+    let stream = proposer.chain.propose(Round(0), later).unwrap();
+    let early = Timestamp(later.0 - MAX_CLOCK_LEAD.0 - 1);
+    assert!(!deliver(&stream, &mut other.chain, early).expect("a block").valid);
+    assert!(deliver(&stream, &mut other.chain, later).expect("a block").valid, "sent again");
+    // The engine's log says that it is good, and its certificate is there.
+    other.chain = open(&genesis, &other.key, &other.disk, &other.offered);
+    let certificate = pair.certificate(Height(1), Round(0), stream.block);
+    let (_, other) = pair.turn(Round(0));
+    assert_eq!(other.chain.decide(certificate).unwrap().id, stream.block);
+}
+
+#[test]
 fn what_a_peer_sends_for_a_decided_block_is_checked() {
     let mut pair = Pair::new();
     let (proposer, other) = pair.turn(Round(0));

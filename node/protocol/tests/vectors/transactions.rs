@@ -3,18 +3,19 @@
 use super::{bytes, chain, golden, key};
 use serde_json::{Value, json};
 use valo_protocol::{
-    AccountNumber, Action, Amount, Digest, Duration, Hash, Height, JobContract, Parameters, SignedTransaction,
+    AccountNumber, Action, Amount, Digest, Duration, Hash, Height, JobContract, Parameters, Round, SignedTransaction,
     Timestamp, Transaction, Varint,
     amount::MAX_SUPPLY,
     bytes::{BoundedString, BoundedVec},
     files::{RunFailure, RunStatus},
     grant::{Grant, SignedGrant},
-    hash::{BlobHash, TransactionId},
+    hash::{BlobHash, BlockId, TransactionId},
     job::{Attempt, Input, JobId, Merge, OnFailure, Program, ShardIndex, ShardKey, Stage, StageIndex, Verification},
     params::Preset,
     receipt::{Made, Outcome, Reason, Receipt},
     registry::{NodeId, NodeRole, NodeState, TierId},
     transaction::{AbstainEntry, AbstainReason, Answer, CommitEntry, RevealEntry},
+    vote::{Evidence, Vote, VoteKind},
 };
 
 fn text<const MAX: usize>(text: &str) -> BoundedString<MAX> {
@@ -23,6 +24,17 @@ fn text<const MAX: usize>(text: &str) -> BoundedString<MAX> {
 
 fn list<T, const MAX: usize>(items: Vec<T>) -> BoundedVec<T, MAX> {
     BoundedVec::new(items).ok().unwrap()
+}
+
+/// Two prevotes of one validator in one round.
+fn double_vote() -> Evidence {
+    let signed = |block| {
+        let (kind, height, round) = (VoteKind::Prevote, Height(300), Round(1));
+        let vote = Vote { kind, height, round, block, validator: key(3).public() };
+        let signature = key(3).sign(&vote.signed_bytes(&chain()));
+        (vote, signature)
+    };
+    Evidence::Votes { first: signed(Some(BlockId([4; 32]))), second: signed(None) }
 }
 
 fn contract() -> JobContract {
@@ -193,6 +205,8 @@ fn transactions() {
                 endpoints: Some(list(vec![text("203.0.113.4:7000")])),
             }),
         ),
+        ("evidence of two votes", plain(Action::SubmitEvidence { evidence: double_vote() })),
+        ("an unjail", plain(Action::Unjail)),
         ("a drain", plain(Action::Drain)),
         ("a removal of a node", plain(Action::RemoveNode { node: NodeId(300) })),
         ("a resumption of a node", plain(Action::ResumeNode { node: NodeId(300) })),

@@ -54,6 +54,7 @@ fn a_wanted_node_starts_catches_up_registers_and_is_bonded() {
         (seen(true, record(NodeState::Left, 0, 90)), vec![Step::Rebond(valo(90))]),
         (seen(true, record(NodeState::Left, 0, 250)), vec![Step::Rebond(valo(100))]),
         (seen(true, record(NodeState::Jailed, 95, 0)), vec![]),
+        (seen(true, record(NodeState::Tombstoned, 0, 95)), vec![]),
         (Seen { moved: true, ..active() }, vec![Step::Update]),
     ];
     for role in [Role::Worker, Role::Validator] {
@@ -72,7 +73,8 @@ fn a_pod_goes_only_when_the_chain_has_let_its_node_go() {
         (seen(false, record(NodeState::Absent, 100, 0)), 2, vec![(1, Step::Drain)]),
         (seen(true, record(NodeState::Draining, 100, 0)), 2, vec![]),
         (seen(true, record(NodeState::Left, 0, 100)), 1, vec![]),
-        (seen(true, record(NodeState::Jailed, 95, 0)), 1, vec![]),
+        (seen(true, record(NodeState::Jailed, 95, 0)), 2, vec![(1, Step::Drain)]),
+        (seen(true, record(NodeState::Tombstoned, 0, 95)), 1, vec![]),
         (seen(true, None), 1, vec![]),
     ];
     for (node, replicas, steps) in cases {
