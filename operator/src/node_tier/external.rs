@@ -22,7 +22,7 @@ pub async fn apply(context: &Context, tier: &NodeTier, service: &Service) -> Res
             Ok(made) => {
                 if ports != asked {
                     let note = moved(&service.name_any(), asked, NodePorts::of(&made));
-                    context.warn(&reference(tier), "NodePortTaken", "Apply", note).await;
+                    context.warn(&reference(tier), "NodePortTaken", "Reconcile", note).await;
                 }
                 return Ok(());
             }
