@@ -117,16 +117,16 @@ mod tests {
         for file in ["rbac.yaml", "../charts/valo-operator/files/rbac.yaml"] {
             let file = Path::new(file);
             if std::env::var_os("VALO_UPDATE").is_some() {
-                fs::write(&file, &text).unwrap();
+                fs::write(file, &text).unwrap();
             }
-            assert_eq!(fs::read_to_string(&file).unwrap_or_default(), text, "{}", file.display());
+            assert_eq!(fs::read_to_string(file).unwrap_or_default(), text, "{}", file.display());
         }
     }
 
     #[test]
     fn the_documentation_has_the_same_table() {
         let file = Path::new("../docs/operator.md");
-        let page = fs::read_to_string(&file).unwrap_or_default();
+        let page = fs::read_to_string(file).unwrap_or_default();
         assert!(page.contains(&table()), "docs/operator.md lacks:\n{}", table());
     }
 

@@ -99,7 +99,7 @@ async fn term(arguments: &Arguments, client: &Client, metrics: &Metrics, timing:
             controllers(context, arguments.watch_namespace.as_deref(), end).await;
         }
     };
-    let led = lease::lead(&election, end, FINISH, led).await;
+    let led = lease::lead(&election, end, FINISH, led).boxed_local().await;
     metrics.leader.set(0);
     led
 }

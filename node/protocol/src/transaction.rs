@@ -98,7 +98,7 @@ pub enum Action {
     /// Proves that a validator signed two things of which it may sign only one. By anybody.
     SubmitEvidence {
         /// What it signed.
-        evidence: Evidence,
+        evidence: Box<Evidence>,
     } = 17,
     /// A validator that was jailed asks to be let in again, when its time is over.
     Unjail = 18,

@@ -7,10 +7,10 @@ use crate::{
     conditions::{Conditions, READY},
     names::{self, namespace_of},
 };
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::ResourceExt;
-use std::collections::BTreeMap;
-use valo_crds::{AddressType, ConsensusPeer, Network, NetworkStatus, Role, Seed};
+use std::collections::{BTreeMap, BTreeSet};
+use valo_crds::{AddressType, ConsensusPeer, Network, NetworkStatus, NodeStatus, NodeTier, Role, Seed};
 
 /// The condition that the genesis is there and the right one.
 pub const GENESIS: &str = "Genesis";
@@ -99,8 +99,10 @@ fn readiness(checked: &Checked) -> (bool, &'static str, String) {
 fn at_risk(checked: &Checked) -> Option<String> {
     let validators = checked.validators.as_ref()?;
     let ready: BTreeMap<String, bool> = checked.pods.iter().map(|pod| (pod.name_any(), is_ready(pod))).collect();
-    let nodes = checked.tiers.iter().filter_map(|tier| tier.status.as_ref()).flat_map(|status| &status.nodes);
+    let nodes = without_copies(&checked.tiers, &checked.pods);
     let down: Vec<&str> = nodes
+        .into_iter()
+        .map(|(_, node)| node)
         .filter(|node| !ready.get(&node.pod).copied().unwrap_or(false))
         .filter_map(|node| node.public_key.as_deref())
         .collect();
@@ -114,30 +116,74 @@ fn at_risk(checked: &Checked) -> Option<String> {
     Some(format!("{}.{}%", thousandths / 10, thousandths % 10))
 }
 
+/// The nodes that tiers tell of, but for those without a pod whose key that of another one has: two pods never sign with
+/// one key, so they do not run, and are reached nowhere.
+fn without_copies<'a>(tiers: &'a [NodeTier], pods: &[Pod]) -> Vec<(&'a NodeTier, &'a NodeStatus)> {
+    let nodes = |tier: &'a NodeTier| tier.status.iter().flat_map(|status| &status.nodes).map(move |node| (tier, node));
+    let has_pod = |node: &NodeStatus| pods.iter().any(|pod| pod.name_any() == node.pod);
+    let running: BTreeSet<&str> = tiers
+        .iter()
+        .flat_map(nodes)
+        .filter(|(_, node)| has_pod(node))
+        .filter_map(|(_, node)| node.public_key.as_deref())
+        .collect();
+    let is_copy =
+        |node: &NodeStatus| !has_pod(node) && node.public_key.as_deref().is_some_and(|key| running.contains(key));
+    tiers.iter().flat_map(nodes).filter(|(_, node)| !is_copy(node)).collect()
+}
+
 /// What others put into `spec.join`.
 fn told(network: &Network, checked: &Checked) -> (Vec<Seed>, Vec<ConsensusPeer>) {
     let (mut seeds, mut peers) = (Vec::new(), Vec::new());
-    for tier in &checked.tiers {
-        let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
-        for node in nodes {
-            let Some(key) = &node.public_key else { continue };
-            let ordinal = node.pod.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()).unwrap_or(0);
-            let external = &network.spec.external_address;
-            let outside = checked.external.get(&node.pod);
-            let outside = outside.and_then(|service| addresses::outside(external, ordinal, service));
-            let last = network.status.iter().flat_map(|status| &status.seeds).find(|seed| seed.key == *key);
-            // What is not known for a moment, as while a Service is made anew, is not taken back.
-            let kept = last.filter(|_| outside.is_none() && external.type_ != AddressType::None);
-            let inside = || addresses::inside(&namespace_of(network), &tier.name_any(), &node.pod);
-            let addresses = outside.unwrap_or_else(inside);
-            if seeds.len() < TOLD {
-                let seed = || Seed { key: key.clone(), addresses: vec![addresses.network.clone()] };
-                seeds.push(kept.cloned().unwrap_or_else(seed));
-            }
-            if tier.spec.role == Role::Validator && peers.len() < TOLD {
-                peers.push(ConsensusPeer(addresses.consensus));
-            }
+    for (tier, node) in without_copies(&checked.tiers, &checked.pods) {
+        let Some(key) = &node.public_key else { continue };
+        let ordinal = node.pod.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()).unwrap_or(0);
+        let external = &network.spec.external_address;
+        let outside = checked.external.get(&node.pod);
+        let outside = outside.and_then(|service| addresses::outside(external, ordinal, service));
+        let last = network.status.iter().flat_map(|status| &status.seeds).find(|seed| seed.key == *key);
+        // What is not known for a moment, as while a Service is made anew, is not taken back.
+        let kept = last.filter(|_| outside.is_none() && external.type_ != AddressType::None);
+        let inside = || addresses::inside(&namespace_of(network), &tier.name_any(), &node.pod);
+        let addresses = outside.unwrap_or_else(inside);
+        if seeds.len() < TOLD {
+            let seed = || Seed { key: key.clone(), addresses: vec![addresses.network.clone()] };
+            seeds.push(kept.cloned().unwrap_or_else(seed));
+        }
+        if tier.spec.role == Role::Validator && peers.len() < TOLD {
+            peers.push(ConsensusPeer(addresses.consensus));
         }
     }
     (seeds, peers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_node_with_a_copied_key_is_nowhere() {
+        let tier = |name: &str, keys: &[&str]| -> NodeTier {
+            let nodes = keys
+                .iter()
+                .enumerate()
+                .map(|(ordinal, key)| json!({"pod": format!("{name}-{ordinal}"), "publicKey": key}));
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "namespace": "valo"},
+                "spec": {"networkRef": {"name": "demo"}, "role": "validator", "replicas": keys.len()},
+                "status": {"nodes": nodes.collect::<Vec<_>>()},
+            }))
+            .unwrap()
+        };
+        let pod = |name: &str| -> Pod { serde_json::from_value(json!({"metadata": {"name": name}})).unwrap() };
+        // The first one of the copies comes before what it copies; the second one is its own.
+        let tiers = [tier("copy", &["b", "c"]), tier("v", &["a", "b"])];
+        let pods = |pods: &[&str]| {
+            let pods: Vec<Pod> = pods.iter().map(|name| pod(name)).collect();
+            without_copies(&tiers, &pods).into_iter().map(|(_, node)| node.pod.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(pods(&["v-0", "v-1"]), ["copy-1", "v-0", "v-1"]);
+        assert_eq!(pods(&["v-0"]), ["copy-0", "copy-1", "v-0", "v-1"], "neither runs: nobody knows whose it is");
+    }
 }

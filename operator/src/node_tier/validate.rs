@@ -421,7 +421,11 @@ fn running_image(stateful_set: &StatefulSet) -> Option<String> {
 
 /// The voting power that this cluster may lose. Before the chain answers, all validators weigh the same.
 fn power(tier: &NodeTier, keys: &BTreeMap<i32, PublicKey>, chain: Option<&OnChain>, siblings: &[NodeTier]) -> Power {
-    let sharing = siblings.iter().filter(|sibling| sibling.spec.role == Role::Validator);
+    let own: BTreeSet<String> = keys.values().map(PublicKey::to_string).collect();
+    let sharing = siblings.iter().filter(|sibling| {
+        let is_other = sibling.name_any() != tier.name_any();
+        sibling.spec.role == Role::Validator && !(is_other && copies(sibling, &own))
+    });
     let sharers = u64::try_from(sharing.clone().count()).unwrap_or(1).max(1);
     let Some(chain) = chain else {
         let count = sharing.fold(0u64, |sum, tier| sum.saturating_add(u64::try_from(tier.spec.replicas).unwrap_or(0)));
@@ -434,7 +438,9 @@ fn power(tier: &NodeTier, keys: &BTreeMap<i32, PublicKey>, chain: Option<&OnChai
     };
     let others = sharing.filter(|sibling| sibling.name_any() != tier.name_any());
     let down = others.filter_map(|sibling| sibling.status.as_ref()).flat_map(|status| &status.nodes);
-    let down = down.filter(|node| !node.ready).filter_map(|node| node.public_key.as_ref()?.parse().ok());
+    // One with a key of ours runs here, or is counted here.
+    let down = down.filter(|node| !node.ready && !node.public_key.as_ref().is_some_and(|key| own.contains(key)));
+    let down = down.filter_map(|node| node.public_key.as_ref()?.parse().ok());
     Power {
         total: chain.validators.total_power,
         own: keys.values().map(power_of).collect(),
@@ -443,12 +449,56 @@ fn power(tier: &NodeTier, keys: &BTreeMap<i32, PublicKey>, chain: Option<&OnChai
     }
 }
 
+/// Whether a tier has nothing but keys of another one: two pods never sign with one key, so its own never run.
+fn copies(tier: &NodeTier, keys: &BTreeSet<String>) -> bool {
+    let nodes = tier.status.as_ref().map(|status| status.nodes.as_slice()).unwrap_or_default();
+    let mut known = nodes.iter().filter_map(|node| node.public_key.as_ref()).peekable();
+    known.peek().is_some() && known.all(|key| keys.contains(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{chain::Chain, testing};
     use serde_json::json;
     use valo_client::{Client, types::Validators};
+
+    #[test]
+    fn a_copied_key_takes_no_power_from_those_who_have_it() {
+        let tier = |name: &str, keys: &[u8], ready: bool| -> NodeTier {
+            let nodes = keys.iter().enumerate().map(|(ordinal, seed)| {
+                json!({
+                    "pod": format!("{name}-{ordinal}"), "ready": ready,
+                    "publicKey": SecretKey::from_seed([*seed; 32]).public(),
+                })
+            });
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "namespace": "valo"},
+                "spec": {"networkRef": {"name": "demo"}, "role": "validator", "replicas": keys.len()},
+                "status": {"nodes": nodes.collect::<Vec<_>>()},
+            }))
+            .unwrap()
+        };
+        let keys: BTreeMap<i32, PublicKey> =
+            (0..3).map(|ordinal| (ordinal, SecretKey::from_seed([ordinal as u8; 32]).public())).collect();
+        let mut chain = on_chain(true, BTreeMap::new());
+        chain.validators.total_power = 40;
+        chain.validators.validators = (0u8..4)
+            .map(|seed| {
+                let key = SecretKey::from_seed([seed; 32]).public();
+                serde_json::from_value(json!({"key": key, "power": 10, "owner": "00000001", "skipped": false})).unwrap()
+            })
+            .collect();
+        let own = tier("v", &[0, 1, 2], true);
+        let counted = |sibling: NodeTier| {
+            let power = power(&own, &keys, Some(&chain), &[own.clone(), sibling]);
+            (power.others_down, power.sharers)
+        };
+        assert_eq!(counted(tier("copy", &[2], false)), (0, 1), "its pod never runs");
+        assert_eq!(counted(tier("other", &[3], false)), (10, 2));
+        assert_eq!(counted(tier("both", &[2, 3], false)), (10, 2), "only what is its own is down");
+        assert_eq!(counted(tier("new", &[], false)), (0, 2), "nothing is known of it yet");
+    }
 
     fn on_chain(ready: bool, records: BTreeMap<i32, Node>) -> OnChain {
         let zero = "00".repeat(32);

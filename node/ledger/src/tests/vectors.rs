@@ -67,8 +67,8 @@ fn a_small_chain() {
 
     let path = Path::new("tests/vectors/chain.json");
     if std::env::var("VALO_BLESS").is_ok() {
-        std::fs::write(&path, serde_json::to_string_pretty(&vector).unwrap() + "\n").unwrap();
+        std::fs::write(path, serde_json::to_string_pretty(&vector).unwrap() + "\n").unwrap();
     }
-    let recorded: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+    let recorded: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
     assert!(recorded == vector, "chain.json differs from what this ledger does: a change of the protocol");
 }

@@ -205,7 +205,7 @@ fn transactions() {
                 endpoints: Some(list(vec![text("203.0.113.4:7000")])),
             }),
         ),
-        ("evidence of two votes", plain(Action::SubmitEvidence { evidence: double_vote() })),
+        ("evidence of two votes", plain(Action::SubmitEvidence { evidence: Box::new(double_vote()) })),
         ("an unjail", plain(Action::Unjail)),
         ("a drain", plain(Action::Drain)),
         ("a removal of a node", plain(Action::RemoveNode { node: NodeId(300) })),

@@ -15,9 +15,9 @@ fn the_committed_document_is_the_generated_one() {
     let generated = format!("{}\n", document().to_pretty_json().unwrap());
     if std::env::var_os(UPDATE).is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &generated).unwrap();
+        std::fs::write(path, &generated).unwrap();
     }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(committed == generated, "docs/reference/openapi.json is not current: run this test with {UPDATE}=1");
 }
 

@@ -18,9 +18,9 @@ fn the_committed_page_is_the_generated_one() {
     let path = Path::new("../docs/reference/cli.md");
     let generated = page();
     if std::env::var_os(UPDATE).is_some() {
-        std::fs::write(&path, &generated).unwrap();
+        std::fs::write(path, &generated).unwrap();
     }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(committed == generated, "docs/reference/cli.md is not current: run this test with {UPDATE}=1");
 }
 

@@ -16,7 +16,7 @@ fn invalid(chain: &TestChain, sender: u64, action: Action) -> Option<Invalid> {
 }
 
 fn refused(chain: &TestChain, evidence: Evidence) -> Option<BadEvidence> {
-    match invalid(chain, 9, Action::SubmitEvidence { evidence })? {
+    match invalid(chain, 9, Action::SubmitEvidence { evidence: Box::new(evidence) })? {
         Invalid::BadEvidence(reason) => Some(reason),
         other => panic!("{other}"),
     }
@@ -39,7 +39,7 @@ fn who_signs_twice_loses_a_twentieth_and_never_comes_back() {
         chain.one(account(2), Action::Unbond { node: NodeId(2), amount: valo(20) });
         let (before, proof) = (*chain.ledger.view().supply().as_ref().unwrap(), chain.double_sign(2, Height(2)));
         let events = if by_transaction {
-            let sent = chain.actions(account(9), [Action::SubmitEvidence { evidence: proof.clone() }]);
+            let sent = chain.actions(account(9), [Action::SubmitEvidence { evidence: Box::new(proof.clone()) }]);
             let effects = chain.block(sent);
             assert_eq!(effects.receipts[0].outcome, Outcome::Done(Made::Node(NodeId(2))));
             assert_eq!(effects.receipts[0].fee, Amount::ZERO);
@@ -106,7 +106,7 @@ fn evidence_counts_once_in_a_block_too() {
     let proofs = [chain.double_sign(1, Height(1)), chain.double_sign(1, Height(2))];
     // One carried by the block, one sent with it.
     chain.evidence = vec![proofs[0].clone()];
-    let sent = chain.actions(account(9), [Action::SubmitEvidence { evidence: proofs[1].clone() }]);
+    let sent = chain.actions(account(9), [Action::SubmitEvidence { evidence: Box::new(proofs[1].clone()) }]);
     let effects = chain.block(sent);
     let reason = Reason::BadEvidence(BadEvidence::AlreadyPunished(node_key(1).public()));
     assert_eq!(effects.receipts[0].outcome, Outcome::Failed(reason));
@@ -123,8 +123,8 @@ fn evidence_counts_once_in_a_block_too() {
     assert_eq!(chain.ledger.check(&block), Err(twice));
     // Two accusers by transaction: the second one waits, and then it is too late.
     chain.evidence.clear();
-    let mut sent = chain.actions(account(8), [Action::SubmitEvidence { evidence: again[0].clone() }]);
-    sent.extend(chain.actions(account(9), [Action::SubmitEvidence { evidence: again[1].clone() }]));
+    let mut sent = chain.actions(account(8), [Action::SubmitEvidence { evidence: Box::new(again[0].clone()) }]);
+    sent.extend(chain.actions(account(9), [Action::SubmitEvidence { evidence: Box::new(again[1].clone()) }]));
     let effects = chain.block_at(Round(0), Duration(50), sent);
     assert_eq!(effects.receipts.len(), 1);
 }

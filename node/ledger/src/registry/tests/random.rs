@@ -99,7 +99,7 @@ proptest! {
                         chain.evidence.clear();
                         effects
                     } else {
-                        let sent = chain.actions(account(0), [Action::SubmitEvidence { evidence }]);
+                        let sent = chain.actions(account(0), [Action::SubmitEvidence { evidence: Box::new(evidence) }]);
                         chain.block_at(Round(0), Duration(50), sent)
                     }
                 }

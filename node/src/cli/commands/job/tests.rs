@@ -51,7 +51,7 @@ fn parameters() -> ParametersInForce {
 /// The contract of an example, changed.
 fn contract(change: impl FnOnce(&mut serde_json::Value)) -> JobContract {
     let path = std::path::Path::new("../examples/digits/job.yaml");
-    let opened = crate::cli::contract::open(&path).unwrap();
+    let opened = crate::cli::contract::open(path).unwrap();
     let plan = crate::cli::contract::plan(&opened.document, &opened.folder, &Default::default()).unwrap();
     let mut value = serde_json::to_value(plan.contract(NOW).unwrap()).unwrap();
     change(&mut value);
