@@ -480,7 +480,7 @@ mod tests {
             .unwrap()
         };
         let keys: BTreeMap<i32, PublicKey> =
-            (0..3).map(|ordinal| (ordinal, SecretKey::from_seed([ordinal as u8; 32]).public())).collect();
+            (0u8..3).map(|seed| (i32::from(seed), SecretKey::from_seed([seed; 32]).public())).collect();
         let mut chain = on_chain(true, BTreeMap::new());
         chain.validators.total_power = 40;
         chain.validators.validators = (0u8..4)
